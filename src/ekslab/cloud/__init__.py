@@ -1,0 +1,1 @@
+"""The AWS plane. Knows nothing of Kubernetes."""

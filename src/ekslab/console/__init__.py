@@ -1,0 +1,1 @@
+"""The web console: an ordinary client of both APIs. Nothing stands here yet."""

@@ -1,0 +1,1 @@
+"""A Kubernetes control plane and its nodes. Knows nothing of AWS."""

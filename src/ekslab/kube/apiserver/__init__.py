@@ -1,0 +1,1 @@
+"""The API server: one pipeline from request to store, and HTTP as a thin adapter."""

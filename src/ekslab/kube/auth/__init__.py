@@ -1,0 +1,1 @@
+"""Who asks, and may they: authenticators, authorizers, service account tokens."""

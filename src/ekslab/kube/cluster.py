@@ -1,0 +1,1 @@
+"""Composes one control plane."""

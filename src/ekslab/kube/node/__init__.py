@@ -1,0 +1,1 @@
+"""Node agents and the pod lifecycle."""

@@ -1,0 +1,1 @@
+"""The scheduler: cluster state as columns, filters and scores as array operations."""

@@ -1,0 +1,1 @@
+"""Filters and scores over the columns: pure."""

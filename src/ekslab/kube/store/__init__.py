@@ -1,0 +1,1 @@
+"""Revisioned storage with the semantics of etcd."""

@@ -1,0 +1,1 @@
+"""The composition root of the product: processes, ports, data directory, control API."""
