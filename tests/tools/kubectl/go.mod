@@ -1,0 +1,3 @@
+module ekslab.dev/kubectl
+
+go 1.24
