@@ -31,11 +31,15 @@ class ListPage:
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """ADDED, MODIFIED, DELETED with the item; BOOKMARK with only `revision` set."""
+    """ADDED, MODIFIED, DELETED with the item; BOOKMARK with only `revision` set.
+
+    `initial_events_end` marks the bookmark that ends the initial events of a streaming list.
+    """
 
     type: str
     revision: int
     item: Item | None = None
+    initial_events_end: bool = False
 
 
 class Watch(Protocol):

@@ -75,6 +75,9 @@ class StoreWatch(Protocol):
     def progress(self) -> int:
         """All changes up to this revision have been delivered: the revision of a bookmark."""
 
+    def nudge(self) -> None:
+        """Wake the reader with an empty batch, if it waits: timers and bookmarks use it."""
+
     def close(self) -> None:
         """End the watch."""
 
@@ -85,6 +88,15 @@ class Store(Protocol):
     @property
     def revision(self) -> int:
         """The newest published revision."""
+
+    def published(self, key: Key) -> Item | None:
+        """The published object, from memory: what authorizers and admission decide by."""
+
+    def published_all(self, resource: str, namespace: str = "") -> Sequence[Item]:
+        """All published objects of a resource in key order, from memory."""
+
+    def changed(self, resource: str) -> int:
+        """Revision of the newest published change of a resource (0: none yet)."""
 
     async def get(self, key: Key) -> Item | None:
         """The published object."""
