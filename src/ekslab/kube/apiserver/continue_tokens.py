@@ -1,0 +1,75 @@
+"""Continue tokens of paged lists, in upstream's own format.
+
+`apiserver/pkg/storage/continue.go`: URL-safe base64 without padding of
+`{"v":"meta.k8s.io/v1","rv":<revision>,"start":"<namespace>/<name>\\u0000"}`; a revision of -1 means
+"go on from here, at whatever revision" (an inconsistent list).
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from ekslab.kube.api.errors import ApiError, bad_request
+
+_VERSION: Final = "meta.k8s.io/v1"
+INCONSISTENT: Final = -1
+
+_TOO_OLD: Final = (
+    "The provided continue parameter is too old to display a consistent list result. You can start"
+    " a new list without the continue parameter, or use the continue token in this response to"
+    " retrieve the remainder of the results. Continuing with the provided token results in an"
+    " inconsistent list - objects that were created, modified, or deleted between the time the"
+    " first chunk was returned and now may show up in the list."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a list goes on: behind the key `after`, at `revision` (or -1)."""
+
+    revision: int
+    after: tuple[str, str]
+
+
+def encode(position: Position) -> str:
+    """The opaque token of a position."""
+    namespace, name = position.after
+    start = f"{namespace}/{name}\0" if namespace else f"{name}\0"
+    body = orjson.dumps({"v": _VERSION, "rv": position.revision, "start": start})
+    return base64.urlsafe_b64encode(body).decode().rstrip("=")
+
+
+def decode(token: str) -> Position:
+    """The position of a token.
+
+    Raises:
+        ApiError: 400 if the token is none of ours.
+    """
+    try:
+        body = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        version, revision, start = body["v"], body["rv"], body["start"]
+    except (binascii.Error, ValueError, KeyError, TypeError):
+        raise bad_request("continue key is not valid") from None
+    if version != _VERSION:
+        raise bad_request(f'continue key is not valid: server does not recognize "{version}"')
+    if not isinstance(revision, int) or not isinstance(start, str) or revision == 0:
+        raise bad_request("continue key is not valid: incorrect encoded start resourceVersion")
+    namespace, _, name = start.rstrip("\0").rpartition("/")
+    return Position(revision=revision, after=(namespace, name))
+
+
+class ExpiredContinueError(ApiError):
+    """410 for a token whose revision is gone; carries a token that goes on inconsistently."""
+
+    def __init__(self, position: Position) -> None:
+        super().__init__(410, "Expired", _TOO_OLD)
+        self._token = encode(Position(revision=INCONSISTENT, after=position.after))
+
+    def status(self) -> dict[str, Any]:
+        """The Status, with the inconsistent token in its list metadata."""
+        status = super().status()
+        status["metadata"] = {"continue": self._token}
+        return status
