@@ -1,0 +1,1 @@
+"""Fakes of the ports, that pass the same contract tests as the real things."""
