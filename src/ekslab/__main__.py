@@ -1,0 +1,7 @@
+"""`python -m ekslab`."""
+
+import sys
+
+from ekslab.cli import main
+
+sys.exit(main())

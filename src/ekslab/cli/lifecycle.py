@@ -1,0 +1,308 @@
+"""What the commands do: start and stop the lab's process tree, and ask it how it is."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from ekslab.lab import control
+from ekslab.lab.home import Home, LabConfig, LabError
+
+_CALL_S: Final = 5.0
+_UP_S: Final = 60.0
+_DOWN_S: Final = 20.0
+_POLL_S: Final = 0.02
+_UNREACHABLE: Final = (ConnectionError, TimeoutError, FileNotFoundError)
+
+
+def up(home: Home, options: Mapping[str, Any], *, foreground: bool) -> int:
+    """Start the lab and wait until its first cluster and its nodes are there."""
+    home.prepare()
+    if home.supervisor_pid() is not None:
+        print(f"The lab in {home.path} is running already.\n")
+        return status(home, as_json=False)
+    known = home.load_config()
+    config = replace(known or LabConfig(), **options)
+    _check_unchangeable(known, config)
+    _check_port(config.port)
+    home.save_config(config)
+    if foreground:
+        return _run_here(home)
+    supervisor = _spawn(home)
+    try:
+        state = _wait_ready(home, supervisor)
+    except LabError:
+        _end(home, supervisor.pid)
+        raise
+    print(_next_steps(home, state))
+    return 0
+
+
+def _check_unchangeable(known: LabConfig | None, config: LabConfig) -> None:
+    """The first cluster is made once: what shaped it cannot be given anew."""
+    if known is None or known.ephemeral:
+        return
+    for field, option in (
+        ("region", "--region"),
+        ("kubernetes_version", "--kubernetes-version"),
+        ("instance_type", "--instance-type"),
+        ("nodes", "--nodes"),
+        ("ephemeral", "--ephemeral"),
+    ):
+        if getattr(known, field) != getattr(config, field):
+            raise LabError(
+                f"this lab was made with {option} {getattr(known, field) or 'of the newest'};"
+                f" change it through the AWS API, or start over with `ekslab reset`"
+            )
+
+
+def _check_port(port: int) -> None:
+    if port:
+        from ekslab.lab.ports import take_port
+
+        take_port(port).close()
+
+
+def _run_here(home: Home) -> int:
+    from ekslab.lab.supervisor import Supervisor
+
+    return Supervisor(home, foreground=True).run()
+
+
+def _spawn(home: Home) -> subprocess.Popen[bytes]:
+    (home.run / "failure").unlink(missing_ok=True)
+    with (home.logs / "supervisor.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ekslab.lab.supervisor", str(home.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _wait_ready(home: Home, supervisor: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Poll the lab until everything asked for is there, showing each step once."""
+    with _progress() as show:
+        deadline = time.monotonic() + _UP_S  # noqa: TID251 - the command line has no lab clock
+        state: dict[str, Any] = {}
+        while time.monotonic() < deadline:  # noqa: TID251
+            if supervisor.poll() is not None:
+                raise LabError(_failure(home))
+            state = _clusters_state(home)
+            show(state)
+            if state.get("ready"):
+                return state
+            time.sleep(_POLL_S)  # noqa: TID251
+    raise LabError(
+        f"the lab did not get ready within {_UP_S:.0f} s"
+        f" ({state.get('step', 'nothing answers')}); `ekslab logs` shows why"
+    )
+
+
+class _progress:  # noqa: N801 - reads as a verb where it is used
+    """Prints each new step of starting up, on a terminal with a time beside it."""
+
+    def __enter__(self) -> Callable[[Mapping[str, Any]], None]:
+        self._started_s = time.monotonic()  # noqa: TID251
+        self._shown: set[str] = set()
+        return self._show
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def _show(self, state: Mapping[str, Any]) -> None:
+        for step in state.get("steps", ()):
+            if step not in self._shown:
+                self._shown.add(step)
+                elapsed = time.monotonic() - self._started_s  # noqa: TID251
+                print(f"  {elapsed:5.2f} s  {step}", file=sys.stderr, flush=True)
+
+
+def _clusters_state(home: Home) -> dict[str, Any]:
+    try:
+        return control.call(home.socket("clusters"), "GET", "/status", timeout_s=_CALL_S)
+    except _UNREACHABLE:
+        return {}
+
+
+def _failure(home: Home) -> str:
+    """The sentence a process left when it said that it cannot run."""
+    try:
+        return (home.run / "failure").read_text().strip()
+    except OSError:
+        return f"the lab ended while it was starting; see {home.logs}"
+
+
+def _next_steps(home: Home, state: Mapping[str, Any]) -> str:
+    command = "ekslab" if shutil.which("ekslab") else "./dev exec ekslab"
+    return (
+        f"\nThe lab is up: AWS endpoint {state['endpoint']}, account {state['account']},"
+        f" region {state['region']}.\n"
+        f"Cluster {state['cluster']} (Kubernetes {state['kubernetes_version']})"
+        f" with {state['nodes_ready']} nodes.\n\n"
+        f'  eval "$({command} env{_home_flag(home)})"\n'
+        "  kubectl get nodes -o wide\n"
+        "  aws eks describe-cluster --name lab\n"
+    )
+
+
+def _home_flag(home: Home) -> str:
+    default = Home.from_environment().path
+    return "" if home.path == default else f" --home {shlex.quote(str(home.path))}"
+
+
+def down(home: Home) -> int:
+    """Stop the lab and wait until nothing of it is left."""
+    pid = home.supervisor_pid()
+    if pid is None:
+        print("The lab is not running.")
+        return 0
+    _end(home, pid)
+    config = home.load_config()
+    if config is not None and config.ephemeral:
+        shutil.rmtree(home.path)
+    print("The lab is down.")
+    return 0
+
+
+def _end(home: Home, pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    deadline = time.monotonic() + _DOWN_S  # noqa: TID251
+    while home.supervisor_pid() == pid:
+        if time.monotonic() > deadline:  # noqa: TID251
+            os.kill(pid, signal.SIGKILL)  # its children die with it
+            deadline += _DOWN_S
+        time.sleep(_POLL_S)  # noqa: TID251
+
+
+def status(home: Home, *, as_json: bool) -> int:
+    """Show how the lab is; exit code 1 if it does not run."""
+    pid = home.supervisor_pid()
+    shown: dict[str, Any] = {"home": str(home.path), "running": pid is not None}
+    if pid is not None:
+        shown["supervisor"] = pid
+        for name in ("cloud", "clusters"):
+            try:
+                shown[name] = control.call(home.socket(name), "GET", "/status", timeout_s=_CALL_S)
+            except _UNREACHABLE:
+                shown[name] = {"state": "not answering"}
+    if as_json:
+        print(json.dumps(shown, indent=2))
+    else:
+        _print_status(shown)
+    return 0 if shown["running"] else 1
+
+
+def _print_status(shown: Mapping[str, Any]) -> None:
+    if not shown["running"]:
+        print(f"The lab in {shown['home']} is not running; start it with `ekslab up`.")
+        return
+    clusters = shown["clusters"]
+    print(f"home      {shown['home']}")
+    print(f"endpoint  {clusters.get('endpoint', 'not answering')}")
+    for row in clusters.get("clusters", ()):
+        print(
+            f"cluster   {row['name']:20} {row['status']:10} {row['version']:6}"
+            f" {row['nodes_ready']}/{row['nodes']} nodes  {row['pods']} pods  {row['endpoint']}"
+        )
+    for name in ("cloud", "clusters"):
+        row = shown[name]
+        print(f"process   {name:20} pid {row.get('pid', '-')}  {row.get('rss_mib', '-')} MiB")
+
+
+def env(home: Home) -> int:
+    """Print the variables of a shell that uses the lab."""
+    state = _clusters_state(home)
+    if not state.get("endpoint"):
+        raise LabError("the lab is not running; start it with `ekslab up`")
+    keys = json.loads(home.credentials.read_text())
+    values = {
+        "AWS_ENDPOINT_URL": state["endpoint"],
+        "AWS_ACCESS_KEY_ID": keys["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": keys["secret_access_key"],
+        "AWS_REGION": state["region"],
+        "AWS_DEFAULT_REGION": state["region"],
+        "KUBECONFIG": str(home.kubeconfig),
+        "EKSLAB_HOME": str(home.path),
+    }
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        print(f"unset {name}")
+    for name, value in values.items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def logs(home: Home, process: str | None, *, follow: bool, lines: int) -> int:
+    """Print the last lines of the log files, and go on if asked to."""
+    names = [process] if process else ["supervisor", "cloud", "clusters"]
+    files = [home.logs / f"{name}.log" for name in names]
+    for path in files:
+        for line in _tail(path, lines):
+            print(line)
+    if follow:
+        for line in _follow(files):
+            print(line, flush=True)
+    return 0
+
+
+def _tail(path: Path, count: int) -> list[str]:
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return []
+    return text.splitlines()[-count:] if count else []
+
+
+def _follow(paths: list[Path]) -> Iterator[str]:
+    offsets = {path: path.stat().st_size if path.exists() else 0 for path in paths}
+    while True:
+        for path, offset in offsets.items():
+            if path.exists() and path.stat().st_size > offset:
+                with path.open("rb") as file:
+                    file.seek(offset)
+                    whole = file.read().rpartition(b"\n")[0]
+                offsets[path] = offset + len(whole) + 1
+                yield from whole.decode(errors="replace").splitlines()
+        time.sleep(0.2)  # noqa: TID251
+
+
+def reset(home: Home) -> int:
+    """Stop the lab and delete its directory."""
+    pid = home.supervisor_pid()
+    if pid is not None:
+        _end(home, pid)
+    if not home.path.exists():
+        print("There is no lab to delete.")
+        return 0
+    if not (home.path / "version").exists():
+        raise LabError(f"{home.path} is not a lab's directory; nothing was deleted")
+    if home.run.parent != home.path:
+        shutil.rmtree(home.run, ignore_errors=True)
+    shutil.rmtree(home.path)
+    print(f"Deleted {home.path}.")
+    return 0
+
+
+def nodes_add(home: Home, count: int, *, cluster: str, instance_type: str) -> int:
+    """Add simulated nodes to a cluster."""
+    body = {"count": count, "cluster": cluster, "instance_type": instance_type}
+    try:
+        answer = control.call(
+            home.socket("clusters"), "POST", "/nodes", body, timeout_s=60 + count / 100
+        )
+    except _UNREACHABLE as error:
+        raise LabError("the lab is not running; start it with `ekslab up`") from error
+    print(f"Added {answer['added']} nodes to cluster {cluster}.")
+    return 0
