@@ -54,8 +54,8 @@ def test_label_selectors_match_as_upstream(text: str, *, expected: bool) -> None
         (
             "a>x",
             "unable to parse requirement: "
-            + """values[0]: Invalid value: "x": for 'Gt', 'Lt' operators, """
-            + "the value must be an integer",
+            """values[0]: Invalid value: "x": for 'Gt', 'Lt' operators, """
+            "the value must be an integer",
         ),
     ],
 )
