@@ -57,7 +57,11 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What an authorizer decides on (upstream: `authorizer.Attributes`)."""
+    """What an authorizer decides on (upstream: `authorizer.Attributes`).
+
+    `field_selector` is that of a list, watch or deletecollection, as it came: the node authorizer
+    looks for `spec.nodeName`. If it asks for one `metadata.name`, `name` holds that, as upstream.
+    """
 
     user: UserInfo
     verb: str
@@ -68,6 +72,7 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
 
     @property
     def is_resource_request(self) -> bool:
