@@ -7,12 +7,12 @@ STS; XML answers) and rest-json (EKS).
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
 from ekslab.cloud.gateway import sigv4
+from ekslab.cloud.gateway.sigv4 import Keys
 from ekslab.cloud.ports import AwsRequest, AwsResponse, Endpoint
 from ekslab.kit.clock import WallClock
 
@@ -41,15 +41,6 @@ class AwsError(Exception):
         return self.status >= 500 or self.code in {"Throttling", "RequestLimitExceeded"}
 
 
-@dataclass(frozen=True, slots=True)
-class AwsKeys:
-    """An access key pair; `session_token` for temporary ones."""
-
-    access_key_id: str
-    secret_access_key: str
-    session_token: str = ""
-
-
 class AwsClient:
     """Calls AWS operations with one identity in one region.
 
@@ -59,7 +50,7 @@ class AwsClient:
     def __init__(
         self,
         endpoint: Endpoint,
-        keys: Callable[[], AwsKeys],
+        keys: Callable[[], Keys],
         *,
         region: str,
         wall_clock: WallClock,
@@ -116,22 +107,19 @@ class AwsClient:
     async def _send(
         self, service: str, *, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> AwsResponse:
-        keys = self._keys()
-        signed = sigv4.sign(
-            method=method,
-            path=path,
-            query="",
-            headers={"host": "localhost", **headers},
-            body=body,
-            access_key_id=keys.access_key_id,
-            secret_access_key=keys.secret_access_key,
-            session_token=keys.session_token,
-            region=self.region,
-            service=service,
-            now=self._wall_clock.now(),
-        )
         request = AwsRequest(
-            method=method, raw_path=path, query="", headers=tuple(signed.items()), body=body
+            method=method,
+            raw_path=path,
+            query="",
+            headers=(("host", "localhost"), *headers.items()),
+            body=body,
+        )
+        request = sigv4.sign(
+            request,
+            keys=self._keys(),
+            service=service,
+            region=self.region,
+            now_s=self._wall_clock.now(),
         )
         return await self._endpoint.handle(request)
 

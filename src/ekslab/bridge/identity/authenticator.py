@@ -13,6 +13,7 @@ from ekslab.bridge.identity import caller as callers
 from ekslab.bridge.identity import mapping, token
 from ekslab.bridge.identity.caller import Caller
 from ekslab.bridge.identity.token import TokenError
+from ekslab.cloud.login_token import CLUSTER_HEADER, PREFIX
 from ekslab.cloud.ports import AwsRequest, Endpoint
 from ekslab.kit import logs
 from ekslab.kit.clock import WallClock
@@ -66,7 +67,7 @@ class IamAuthenticator:
         Raises:
             ApiError: 401.
         """
-        if not credentials.bearer_token.startswith(token.PREFIX):
+        if not credentials.bearer_token.startswith(PREFIX):
             return None
         try:
             caller = await self._caller(credentials.bearer_token)
@@ -84,7 +85,7 @@ class IamAuthenticator:
             headers=(
                 ("host", presigned.host),
                 ("accept", "application/json"),
-                (token.CLUSTER_HEADER, self._cluster),
+                (CLUSTER_HEADER, self._cluster),
             ),
             body=b"",
         )

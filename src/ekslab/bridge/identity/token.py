@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-PREFIX: Final = "k8s-aws-v1."
-CLUSTER_HEADER: Final = "x-k8s-aws-id"
+from ekslab.cloud.login_token import CLUSTER_HEADER, PREFIX
+
 _LENGTH_MOST: Final = 4096
 _VALID_S: Final = 15 * 60
 _EXPIRES_MOST_S: Final = 900
