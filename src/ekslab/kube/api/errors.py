@@ -184,3 +184,9 @@ def internal(message: str) -> ApiError:
     text = f"Internal error occurred: {message}"
     details = {"causes": [{"message": message}]}
     return ApiError(500, "InternalError", text, details=details)
+
+
+def namespace_is_terminating(error: ApiError) -> bool:
+    """Whether a creation was refused because its namespace is going away (upstream's cause)."""
+    causes = (error.details or {}).get("causes") or ()
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)

@@ -1,0 +1,1 @@
+"""Keeps the rules of aggregated ClusterRoles (`admin`, `edit`, `view`, ...) complete."""

@@ -1,0 +1,1 @@
+"""Every namespace has the service account `default`."""
