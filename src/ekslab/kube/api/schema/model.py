@@ -36,7 +36,15 @@ class ListType(Enum):
     MAP = "map"
 
 
-@dataclass(slots=True, eq=False)
+class Presence(Enum):
+    """What upstream's encoder does with a field that holds nothing (Go's tags and pointers)."""
+
+    POINTER = "pointer"  # absent and zero differ: kept as it was sent
+    VALUE = "value"  # zero and empty are left out
+    WRITTEN = "written"  # always written, zero if it was absent
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Schema:
     """One type. A graph, not a tree: types refer to each other (JSONSchemaProps to itself).
 
@@ -55,6 +63,8 @@ class Schema:
         default: the default of the field that has this schema, or None.
         enum: allowed strings, empty for any.
         open: an OBJECT whose unknown fields are kept (x-kubernetes-preserve-unknown-fields).
+        presence: of the field that has this schema, when it holds nothing.
+        go_type: upstream's name for the field's type in decode errors (`[]v1.Container`).
     """
 
     kind: Kind
@@ -72,3 +82,8 @@ class Schema:
     default: Any = None
     enum: tuple[str, ...] = ()
     open: bool = False
+    presence: Presence = Presence.POINTER
+    go_type: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Schema {self.name or self.kind.value}>"
