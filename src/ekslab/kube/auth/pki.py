@@ -75,7 +75,11 @@ class Authority:
         return self._issue(subject, ExtendedKeyUsageOID.SERVER_AUTH, names, now=now)
 
     def issue_client(self, user: str, groups: Sequence[str] = (), *, now: float) -> KeyPair:
-        """A certificate that says: the bearer of my key is `user`, of these groups."""
+        """A certificate that says: the bearer of my key is `user`, of these groups.
+
+        Raises:
+            ValueError: the user's name is longer than the 64 characters X.520 gives a common name.
+        """
         subject = _subject(user, groups)
         return self._issue(subject, ExtendedKeyUsageOID.CLIENT_AUTH, [], now=now)
 
@@ -207,8 +211,7 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _subject(common_name: str, organizations: Sequence[str]) -> x509.Name:
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in organizations]
-    # A common name longer than X.520's 64 characters is legal in Kubernetes (long node names).
-    name = x509.NameAttribute(NameOID.COMMON_NAME, common_name, _validate=False)
+    name = x509.NameAttribute(NameOID.COMMON_NAME, common_name)
     return x509.Name([*attributes, name])
 
 
