@@ -4,6 +4,7 @@ Spec and status are written through different doors, so a change of both is a mi
 """
 
 from ekslab.kit.bug import Bug
+from ekslab.kube.api.objects import editable
 from ekslab.kube.api.ports import Client
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.resources import Resource
@@ -12,7 +13,7 @@ from ekslab.kube.api.resources import Resource
 async def commit(client: Client, resource: Resource, old: Object, new: Object) -> Object:
     """Write what changed between `old` and `new`: the status, or the rest; nothing if equal.
 
-    Returns the object as the server has it now. `new` is given up.
+    Returns the object as the server has it now. A copy is sent: `new` may share parts of `old`.
 
     Raises:
         ApiError: 409 if somebody else changed it since `old`.
@@ -27,7 +28,7 @@ async def commit(client: Client, resource: Resource, old: Object, new: Object) -
             f"spec and status of {resource.qualified} {new['metadata']['name']} in one commit"
         )
     if status_changed:
-        return await client.update(resource, new, subresource="status")
+        return await client.update(resource, editable(new), subresource="status")
     if rest_changed:
-        return await client.update(resource, new)
+        return await client.update(resource, editable(new))
     return old

@@ -1,0 +1,1 @@
+"""Rolls Deployments out and back through ReplicaSets."""
