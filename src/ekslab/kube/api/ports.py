@@ -272,6 +272,19 @@ class NodeConnections(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """Ready bytes of one media type: discovery, OpenAPI, metrics, health.
+
+    `etag` (without quotes) names the content; `gzipped` is the same content compressed, if at hand.
+    """
+
+    content: bytes
+    media_type: str = "application/json"
+    etag: str = ""
+    gzipped: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the pipeline says to an `ApiRequest`. One of the fields below `code` is set.
 
@@ -284,6 +297,7 @@ class Answer:
     page: ListPage | None = None
     watch: Watch | None = None
     stream: AsyncIterator[bytes] | None = None
+    document: Document | None = None
 
 
 class RequestHandler(Protocol):
