@@ -42,6 +42,7 @@ class LabConfig:
     kubernetes_version: str = ""
     port: int = 0
     region: str = "us-east-1"
+    account: str = "123456789012"
     ephemeral: bool = False
 
 

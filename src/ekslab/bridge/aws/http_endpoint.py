@@ -1,7 +1,6 @@
 """The AWS endpoint as reached over HTTP: what the bridge uses when the cloud is another process."""
 
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import aiohttp
 from yarl import URL
@@ -13,32 +12,29 @@ _CONNECTIONS_MOST: Final = 16
 
 
 class HttpEndpoint:
-    """Sends requests to the endpoint at `url`, with the Host header they were signed with."""
+    """Sends requests to the AWS endpoint, with the Host header they were signed with."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self) -> None:
+        self._url = ""
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS_MOST),
-            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
-            auto_decompress=True,
-        )
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
+    @asynccontextmanager
+    async def open(self, url: str) -> AsyncIterator[None]:
+        """Connect to the endpoint at `url` while the block runs."""
+        self._url = url.rstrip("/")
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS_MOST)
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            self._session = session
+            try:
+                yield
+            finally:
+                self._session = None
 
     async def handle(self, request: AwsRequest) -> AwsResponse:
         """Send one request; an endpoint that cannot be reached answers 503."""
-        assert self._session is not None, "use HttpEndpoint as a context manager"
+        if self._session is None:
+            return AwsResponse(503, (), b"the AWS endpoint is not up yet")
         path = f"{request.raw_path}?{request.query}" if request.query else request.raw_path
         url = URL(self._url + path, encoded=True)
         try:

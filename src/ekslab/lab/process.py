@@ -1,0 +1,70 @@
+"""What the lab's processes have in common: how they start, say how they are, and end."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from ekslab.kit import logs
+from ekslab.lab.home import Home, LabError
+from ekslab.lab.supervisor import EX_CONFIG
+
+_GC_THRESHOLDS: Final = (50_000, 20, 100)
+_PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def run(name: str, body: Callable[[Home, asyncio.Event], Awaitable[None]]) -> int:
+    """Run a process's body until SIGTERM or the end of its parent; gives the exit code.
+
+    The body gets the lab's home and an event that says it is time to go. What a user can mend
+    (`LabError`) is left as a sentence for the command line that waits, and ends the lab.
+    """
+    home = Home(Path(sys.argv[1]))
+    logs.configure(json=not sys.stderr.isatty())
+    log = logs.get(name)
+    # Long-lived objects by the hundred thousand: look for cycles seldom.
+    gc.set_threshold(*_GC_THRESHOLDS)
+    try:
+        uvloop.run(_body(home, body))
+    except LabError as error:
+        log.error("cannot run", reason=str(error))  # noqa: TRY400 - the sentence is all there is
+        (home.run / "failure").write_text(str(error))
+        return EX_CONFIG
+    except Exception:
+        log.exception("crashed")
+        return 1
+    return 0
+
+
+async def _body(home: Home, body: Callable[[Home, asyncio.Event], Awaitable[None]]) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    _stop_with_parent(loop, stop)
+    await body(home, stop)
+
+
+def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """The supervisor holds the other end of our standard input; its end is our end."""
+
+    def readable() -> None:
+        if not os.read(0, 1024):
+            loop.remove_reader(0)
+            stop.set()
+
+    with contextlib.suppress(OSError, PermissionError):
+        loop.add_reader(0, readable)
+
+
+def vitals() -> dict[str, Any]:
+    """Process id and resident memory, for status."""
+    resident_kib = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_KIB
+    return {"pid": os.getpid(), "rss_mib": resident_kib // 1024}
