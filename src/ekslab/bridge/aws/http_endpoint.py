@@ -1,5 +1,7 @@
 """The AWS endpoint as reached over HTTP: what the bridge uses when the cloud is another process."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
