@@ -1,9 +1,25 @@
-"""The plugins that are on, in upstream's order (`pkg/kubeapiserver/options/plugins.go`)."""
+"""The plugins that are on, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
+
+Of upstream's default plugins there are missing: PodSecurity, StorageObjectInUseProtection (nothing
+would take its finalizers away yet), the webhooks and the policies in CEL.
+"""
 
 from ekslab.kit.clock import Clock
 from ekslab.kit.ids import Ids
 from ekslab.kube.api.ports import Admission, Authorizer, Lister
+from ekslab.kube.apiserver.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+)
+from ekslab.kube.apiserver.admission.classes import (
+    DefaultIngressClass,
+    DefaultStorageClass,
+    PersistentVolumeClaimResize,
+)
+from ekslab.kube.apiserver.admission.escalation import RoleEscalation
 from ekslab.kube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from ekslab.kube.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from ekslab.kube.apiserver.admission.scheduling import (
     DefaultTolerationSeconds,
     Priority,
@@ -16,11 +32,19 @@ def default_plugins(
     lister: Lister, clock: Clock, ids: Ids, *, authorizer: Authorizer
 ) -> list[Admission]:
     """All plugins of a cluster. `authorizer` is the server's own: some plugins ask it again."""
-    del authorizer
     return [
         NamespaceLifecycle(lister),
         ServiceAccountAdmission(lister, clock, ids),
+        NodeRestriction(lister),
+        TaintNodesByCondition(),
         Priority(lister),
         DefaultTolerationSeconds(),
+        DefaultStorageClass(lister),
+        PersistentVolumeClaimResize(lister),
         RuntimeClass(lister),
+        CertificateApproval(authorizer),
+        CertificateSigning(authorizer),
+        CertificateSubjectRestriction(),
+        DefaultIngressClass(lister),
+        RoleEscalation(lister, authorizer),
     ]
