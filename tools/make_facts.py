@@ -1,18 +1,20 @@
-"""Makes the table of facts of one Kubernetes version. Run by hand, when a version is added:
+"""Makes the table of facts of one Kubernetes version.
+
+Run by hand, when a version is added:
 
     ./dev exec pip download --no-deps -d /tmp/kv kubernetes-validate==1.36.0   # and unzip it
-    ./dev exec python tools/make_facts.py 1.36 --schemas DIR --models DIR --go 0.36.0
+    ./dev exec python tools/make_facts.py 1.36 --schemas DIR --models DIR --go 0.36.0 --merge FILE
 
 Sources, all named in the table: the PyPI packages `kubernetes-validate` (structure and
-`x-kubernetes-*` of every type) and `lightkube-models` (plurals, scope, verbs), the Go modules of the
-same release (pointers, omitted zero values, Go's names, enumerations, defaults given in markers),
+`x-kubernetes-*` of every type) and `lightkube-models` (plurals, scope, verbs), the Go modules of
+the same release (pointers, omitted zero values, Go's names, enumerations, defaults given in markers),
 and `--merge` (list keys and their defaults, from client-go's apply schema). What none of them says
 (short names, categories, order of groups, streaming subresources) stands in `own_facts.py`.
 """
 
 import argparse
 import ast
-import datetime
+import datetime as dt
 import gzip
 import json
 import re
@@ -55,7 +57,7 @@ class GoModules:
 
     def __init__(self, version: str) -> None:
         self._folders: dict[str, Path] = {}
-        for _, (module, _) in _MODULES.items():
+        for module, _ in _MODULES.values():
             command = ["go", "mod", "download", "-json", f"k8s.io/{module}@v{version}"]
             answer = subprocess.run(command, check=True, capture_output=True, cwd="/tmp")
             self._folders[module] = Path(json.loads(answer.stdout)["Dir"])
@@ -305,7 +307,7 @@ def main() -> None:
     for name in own_facts.OTHER_TYPES:
         table.add(name)
     about = {
-        "made": datetime.datetime.now(datetime.UTC).date().isoformat(),  # noqa: TID251 - a tool
+        "made": dt.datetime.now(dt.UTC).date().isoformat(),  # noqa: TID251 - a tool
         "sources": [
             f"kubernetes-validate {_package_version(options.schemas, 'kubernetes_validate')}",
             f"lightkube-models {_package_version(options.models, 'lightkube_models')}",

@@ -71,7 +71,7 @@ class Catalog:
             {(info.api_version, info.kind): info for info in infos}
         )
         self._stored = {
-            info.resource: Resource(*entry["sv"], info.resource.plural)
+            info.resource: Resource(entry["sv"][0], entry["sv"][1], info.resource.plural)
             for info, entry in zip(infos, table["resources"], strict=True)
         }
 

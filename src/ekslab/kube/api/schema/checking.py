@@ -1,0 +1,195 @@
+"""Bodies checked against the schema: types, unknown and duplicate fields, Go's round trip.
+
+Upstream: the decoders of apimachinery `pkg/runtime/serializer/json`, and how the handlers of
+`apiserver/pkg/endpoints` word their errors (`transformDecodeError` in `handlers/rest.go`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+
+from ekslab.kube.api.errors import ApiError, bad_request
+from ekslab.kube.api.requests import Object
+from ekslab.kube.api.schema.catalog import Catalog
+from ekslab.kube.api.schema.compiled import CompiledType, Compiler
+from ekslab.kube.api.schema.model import Schema
+from ekslab.kube.api.schema.syntax import TOO_DEEP, syntax_error
+from ekslab.kube.api.schema.walking import DecodeError, Pairs, Walk, parse_pairs
+
+_SUMMARY_BYTES: Final = 30
+
+
+class FieldValidation(Enum):
+    """What happens to unknown and duplicate fields (query parameter `fieldValidation`)."""
+
+    IGNORE = "Ignore"
+    WARN = "Warn"
+    STRICT = "Strict"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A checked object, private to the caller, and what to warn of."""
+
+    obj: Object
+    warnings: Sequence[str] = field(default=())
+
+
+class Checker:
+    """Checks objects of the built-in types of one catalog; shared by all tenants.
+
+    Types are compiled when an object of theirs first comes by.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._compiler = _compiler_of(catalog)
+
+    def check(
+        self,
+        obj: Mapping[str, Any],
+        schema: Schema,
+        *,
+        kind: str,
+        api_version: str,
+        mode: FieldValidation,
+    ) -> Checked:
+        """Check a decoded object, which stays as it is; the result shares only ANY values.
+
+        Raises:
+            ApiError: 400 in upstream's words, for a wrong type or, with STRICT, an unknown field.
+        """
+        compiled = self._compiled(schema)
+        if compiled is not None and (fast := compiled.convert(obj)) is not None:
+            return Checked(fast)
+        return _walked(obj, schema, kind=kind, api_version=api_version, mode=mode)
+
+    def decode(
+        self,
+        raw: bytes,
+        schema: Schema,
+        *,
+        kind: str,
+        api_version: str,
+        mode: FieldValidation,
+    ) -> Checked:
+        """Check a JSON text. Kind and apiVersion in it are kept as they are, not compared.
+
+        Raises:
+            ApiError: 400 in upstream's words.
+        """
+        compiled = self._compiled(schema)
+        fast = None if compiled is None else compiled.decode(raw)
+        if fast is not None and (mode is FieldValidation.IGNORE or not may_have_duplicates(raw)):
+            return Checked(fast)
+        parsed = parsed_pairs(raw, kind=kind)
+        said_kind, said_version = _said(parsed)
+        return _walked(
+            parsed,
+            schema,
+            kind=kind,
+            api_version=said_version or api_version,
+            mode=mode,
+            said_kind=said_kind,
+        )
+
+    def _compiled(self, schema: Schema) -> CompiledType | None:
+        """The compiled type of a built-in schema; None for all others."""
+        known = self._catalog.types.get(schema.name)
+        if known is None or known.fields is not schema.fields:
+            return None
+        return self._compiler.compiled(schema)
+
+
+_compilers: dict[str, Compiler] = {}  # one per Kubernetes version, at most SUPPORTED_VERSIONS
+
+
+def _compiler_of(catalog: Catalog) -> Compiler:
+    return _compilers.setdefault(catalog.version, Compiler())
+
+
+def _walked(
+    obj: Any,
+    schema: Schema,
+    *,
+    kind: str,
+    api_version: str,
+    mode: FieldValidation,
+    said_kind: str = "",
+) -> Checked:
+    walk = Walk()
+    try:
+        checked = walk.object(obj, schema, go_name=kind)
+    except DecodeError as error:
+        raise cannot_be_handled(kind, api_version, str(error), said_kind=said_kind) from None
+    except RecursionError:
+        raise cannot_be_handled(kind, api_version, TOO_DEEP, said_kind=said_kind) from None
+    if mode is FieldValidation.STRICT and walk.problems:
+        why = f"strict decoding error: {', '.join(walk.problems)}"
+        raise cannot_be_handled(kind, api_version, why, said_kind=said_kind)
+    warnings = tuple(walk.problems) if mode is FieldValidation.WARN else ()
+    return Checked(checked, warnings)
+
+
+def cannot_be_handled(kind: str, api_version: str, why: str, *, said_kind: str = "") -> ApiError:
+    """400 for a body of a known kind: `Pod in version "v1" cannot be handled as a Pod: ...`."""
+    version = api_version.rpartition("/")[2]
+    subject = f'{said_kind or kind} in version "{version}"'
+    return bad_request(f"{subject} cannot be handled as a {kind}: {why}")
+
+
+def unrecognized(kind: str, why: str, raw: bytes) -> ApiError:
+    """400 for a body of which not even kind and version could be read."""
+    return bad_request(
+        f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind;"
+        f" json parse error: {why} ({_summary(raw)})"
+    )
+
+
+def _summary(raw: bytes) -> str:
+    """The beginning of a body for an error: as text if it looks like JSON, else in hex."""
+    if not raw:
+        return "<empty>"
+    head, more = raw[:_SUMMARY_BYTES], " ..." if len(raw) > _SUMMARY_BYTES else ""
+    return (head.decode("utf-8", "replace") if raw[:1] == b"{" else head.hex()) + more
+
+
+def parsed_pairs(raw: bytes, *, kind: str) -> Any:
+    """A JSON text parsed for the exact walk.
+
+    Raises:
+        ApiError: 400, it is no JSON or no object.
+    """
+    wrong = syntax_error(raw)
+    if wrong is not None:
+        raise unrecognized(kind, wrong, raw)
+    try:
+        return parse_pairs(raw)
+    except RecursionError:
+        raise unrecognized(kind, TOO_DEEP, raw) from None
+
+
+def _said(parsed: Any) -> tuple[str, str]:
+    """Kind and apiVersion that a parsed body names."""
+    found = dict(parsed) if isinstance(parsed, Pairs) else {}
+    kind, version = found.get("kind"), found.get("apiVersion")
+    return kind if isinstance(kind, str) else "", version if isinstance(version, str) else ""
+
+
+def may_have_duplicates(raw: bytes) -> bool:
+    """False if no object of a JSON text names a key twice; True if one may.
+
+    A parser that keeps the last of two equal keys loses two quotation marks at least, so a text
+    that keeps its number of them through a round trip has none. Escaped quotation marks are the
+    only other way to change it, and such texts are looked at closely.
+    """
+    if b"\\u0022" in raw:
+        return True
+    try:
+        again = orjson.dumps(orjson.loads(raw))
+    except orjson.JSONDecodeError:
+        return True
+    return again.count(b'"') != raw.count(b'"')
