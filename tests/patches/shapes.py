@@ -11,8 +11,16 @@ def integer() -> Schema:
     return Schema(Kind.INTEGER)
 
 
-def record(type_name: str, /, **fields: Schema) -> Schema:
-    return Schema(Kind.OBJECT, name=type_name, fields=fields)
+def record(type_name: str, /, *required: str, **fields: Schema) -> Schema:
+    """A struct behind a pointer."""
+    return Schema(Kind.OBJECT, name=type_name, fields=fields, required=frozenset(required))
+
+
+def struct(type_name: str, /, *required: str, **fields: Schema) -> Schema:
+    """A struct that is no pointer: always there."""
+    schema = record(type_name, *required, **fields)
+    schema.default = {}
+    return schema
 
 
 def mapping() -> Schema:
@@ -59,7 +67,7 @@ CONTAINER = record(
     resources=record("Resources", limits=mapping(), requests=mapping()),
 )
 SELECTOR = Schema(Kind.OBJECT, name="LabelSelector", fields={"matchLabels": mapping()}, atomic=True)
-META = record(
+META = struct(
     "ObjectMeta",
     name=text(),
     namespace=text(),
@@ -72,8 +80,9 @@ META = record(
     finalizers=string_set(),
     ownerReferences=keyed(record("OwnerReference", uid=text(), name=text()), "uid"),
 )
-POD_SPEC = record(
+POD_SPEC = struct(
     "PodSpec",
+    "containers",
     containers=keyed(CONTAINER, "name"),
     nodeName=text(),
     tolerations=atomic_list(record("Toleration", key=text(), operator=text())),
@@ -81,6 +90,7 @@ POD_SPEC = record(
 STRATEGY = Schema(
     Kind.OBJECT,
     name="DeploymentStrategy",
+    default={},
     fields={"type": text(), "rollingUpdate": record("Rolling", maxSurge=integer())},
     patch_strategy=("retainKeys",),
 )
@@ -90,14 +100,16 @@ DEPLOYMENT = record(
     apiVersion=text(),
     kind=text(),
     metadata=META,
-    spec=record(
+    spec=struct(
         "DeploymentSpec",
+        "selector",
+        "template",
         replicas=integer(),
         selector=SELECTOR,
         strategy=STRATEGY,
-        template=record("PodTemplateSpec", metadata=META, spec=POD_SPEC),
+        template=struct("PodTemplateSpec", metadata=META, spec=POD_SPEC),
     ),
-    status=record("DeploymentStatus", replicas=integer(), conditions=CONDITIONS),
+    status=struct("DeploymentStatus", replicas=integer(), conditions=CONDITIONS),
 )
 SERVICE_PORT = record(
     "ServicePort", port=integer(), protocol=text("TCP"), name=text(), targetPort=integer()
@@ -107,7 +119,7 @@ SERVICE = record(
     apiVersion=text(),
     kind=text(),
     metadata=META,
-    spec=record(
+    spec=struct(
         "ServiceSpec",
         type=text(),
         selector=Schema(Kind.MAP, element=text(), atomic=True),

@@ -1,0 +1,168 @@
+"""managedFields after creates and updates, as a cluster shows them."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from ekslab.kube.api.errors import ApiError
+from ekslab.kube.api.ownership import managers
+from ekslab.kube.api.schema.model import Schema
+from tests.patches.shapes import DEPLOYMENT, SERVICE
+
+
+def deployment(*, image: str = "nginx", replicas: int = 1, **labels: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "d", "uid": "1", "labels": {"app": "web"}},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
+            "template": {
+                "metadata": {"labels": {"app": "web", **labels}},
+                "spec": {
+                    "containers": [{"name": "c", "image": image, "ports": [{"containerPort": 80}]}]
+                },
+            },
+        },
+    }
+
+
+def update(
+    old: dict[str, Any] | None,
+    new: dict[str, Any],
+    managed: list[Any],
+    *,
+    schema: Schema = DEPLOYMENT,
+    by: str = "kubectl",
+    subresource: str = "",
+    time: str = "t1",
+) -> list[Any]:
+    before = orjson.dumps([old, new, managed])
+    result = managers.after_update(
+        schema,
+        old,
+        new,
+        managed,
+        manager=by,
+        api_version="apps/v1",
+        subresource=subresource,
+        time=time,
+    )
+    assert orjson.dumps([old, new, managed]) == before
+    return result
+
+
+def test_a_creation_is_owned_as_kubectl_create_shows_it() -> None:
+    container = {
+        ".": {},
+        "f:image": {},
+        "f:name": {},
+        "f:ports": {
+            ".": {},
+            'k:{"containerPort":80,"protocol":"TCP"}': {".": {}, "f:containerPort": {}},
+        },
+    }
+    assert update(None, deployment(), []) == [
+        {
+            "manager": "kubectl",
+            "operation": "Update",
+            "apiVersion": "apps/v1",
+            "time": "t1",
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {
+                "f:metadata": {"f:labels": {".": {}, "f:app": {}}},
+                "f:spec": {
+                    "f:replicas": {},
+                    "f:selector": {},
+                    "f:strategy": {"f:rollingUpdate": {".": {}, "f:maxSurge": {}}, "f:type": {}},
+                    "f:template": {
+                        "f:metadata": {"f:labels": {".": {}, "f:app": {}}},
+                        "f:spec": {"f:containers": {'k:{"name":"c"}': container}},
+                    },
+                },
+            },
+        }
+    ]
+
+
+def test_a_changed_field_moves_to_who_changed_it() -> None:
+    created = update(None, deployment(), [])
+    scaled = update(deployment(), deployment(replicas=3), created, by="scaler", time="t2")
+    assert [(entry["manager"], entry["time"]) for entry in scaled] == [
+        ("kubectl", "t1"),
+        ("scaler", "t2"),
+    ]
+    assert scaled[1]["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
+    assert "f:replicas" not in scaled[0]["fieldsV1"]["f:spec"]
+    back = update(deployment(replicas=3), deployment(), scaled, time="t3")
+    assert [(entry["manager"], entry["time"]) for entry in back] == [("kubectl", "t3")]
+    assert back[0]["fieldsV1"] == created[0]["fieldsV1"]
+
+
+def test_what_changes_nothing_changes_no_manager() -> None:
+    created = update(None, deployment(), [])
+    assert update(deployment(), deployment(), created, by="x", time="t2") is created
+    other_meta = deployment()
+    other_meta["metadata"] |= {"resourceVersion": "9", "generation": 2, "managedFields": created}
+    assert update(deployment(), other_meta, created, by="x", time="t2") is created
+
+
+def test_a_removed_field_leaves_every_manager() -> None:
+    created = update(None, deployment(), [])
+    labelled = deployment(tier="front")
+    added = update(deployment(), labelled, created, by="labeller", time="t2")
+    assert added[1]["fieldsV1"] == {
+        "f:spec": {"f:template": {"f:metadata": {"f:labels": {"f:tier": {}}}}}
+    }
+    assert update(labelled, deployment(), added, by="other", time="t3") == created
+
+
+def test_subresources_are_managers_of_their_own() -> None:
+    created = update(None, deployment(), [])
+    ready = deployment() | {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    entries = update(deployment(), ready, created, subresource="status", time="t2")
+    assert entries[1]["subresource"] == "status"
+    assert entries[1]["fieldsV1"] == {
+        "f:status": {
+            "f:conditions": {
+                ".": {}, 'k:{"type":"Ready"}': {".": {}, "f:status": {}, "f:type": {}}
+            }
+        }
+    }  # fmt: skip
+
+
+def test_the_eleventh_updater_makes_the_oldest_ancient() -> None:
+    obj, managed = deployment(), update(None, deployment(), [])
+    for number in range(12):
+        new = orjson.loads(orjson.dumps(obj))
+        new["metadata"]["labels"][f"l{number}"] = "x"
+        managed = update(obj, new, managed, by=f"m{number}", time=f"t2-{number:02}")
+        obj = new
+    names = sorted(entry["manager"] for entry in managed)
+    assert len(names) == managers.UPDATERS_MOST
+    assert "ancient-changes" in names
+    assert "m11" in names
+    assert "kubectl" not in names
+
+
+def test_service_ports_are_keyed_with_the_default_protocol() -> None:
+    old = {"spec": {"ports": [{"port": 80}]}}
+    new = {"spec": {"ports": [{"port": 80, "protocol": "TCP", "name": "http"}, {"port": 81}]}}
+    entries = update(old, new, [], schema=SERVICE)
+    assert entries[0]["fieldsV1"] == {
+        "f:spec": {
+            "f:ports": {
+                'k:{"port":80,"protocol":"TCP"}': {"f:name": {}, "f:protocol": {}},
+                'k:{"port":81,"protocol":"TCP"}': {".": {}, "f:port": {}},
+            }
+        }
+    }
+
+
+def test_a_made_up_list_is_refused() -> None:
+    bad = [{"manager": "x", "operation": "Update", "fieldsV1": {"spec": {}}}]
+    with pytest.raises(ApiError, match="error decoding managed fields"):
+        update(deployment(), deployment(replicas=2), bad)
