@@ -133,9 +133,7 @@ def write_options(request: ApiRequest) -> WriteOptions:
     causes = _dry_run_causes(dry_run) + _manager_causes(options)
     mode = options.get("fieldValidation", "")
     if mode not in {"", "Ignore", "Warn", "Strict"}:
-        message = (
-            f'Unsupported value: "{mode}": supported values: "", "Ignore", "Strict", "Warn"'
-        )
+        message = f'Unsupported value: "{mode}": supported values: "", "Ignore", "Strict", "Warn"'
         causes.append(Cause("fieldValidation", message, "FieldValueNotSupported"))
     force = flag(options, "force")
     applying = request.verb == "patch" and request.content_type.startswith(APPLY)

@@ -5,7 +5,7 @@ removes its own (custom resources) without touching anybody else's. Upstream: th
 `pkg/controlplane` and the custom resource handler of apiextensions-apiserver.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -70,13 +70,14 @@ class Served:
         """The stored form of an object of the served version."""
         if self.convert is not None:
             obj = self.convert.to_stored(obj)
-        return encode(
-            obj,
-            resource=self.storage,
-            revision=revision,
-            managed=managed,
-            fields=self.kept_by.fields(obj),
-        )
+        fields = self.kept_by.fields(obj)
+        return self.encode_with(obj, revision=revision, managed=managed, fields=fields)
+
+    def encode_with(
+        self, obj: Object, *, revision: int, managed: bytes, fields: Mapping[str, str]
+    ) -> Item:
+        """As `encode`, of an object of the stored version whose selectable fields are known."""
+        return encode(obj, resource=self.storage, revision=revision, managed=managed, fields=fields)
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,183 @@
+"""What every new cluster holds before anybody asks: made at start, idempotent.
+
+Upstream: the post-start hooks of kube-apiserver (`rbac/bootstrap-roles`, `scheduling/
+bootstrap-system-priority-classes`, `start-cluster-authentication-info-controller`, the system
+namespaces and the `kubernetes` service of `pkg/controlplane`). All of it goes through the pipeline
+as `system:apiserver`, a member of system:masters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ekslab.kube.api.errors import ApiError
+from ekslab.kube.api.requests import ApiRequest, Object, UserInfo
+from ekslab.kube.api.well_known import (
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    KUBE_SYSTEM,
+    MASTERS_GROUP,
+    NAMESPACES,
+    PRIORITY_CLASSES,
+    SERVICES,
+)
+from ekslab.kube.apiserver.server import ApiServer
+from ekslab.kube.auth import bootstrap as rbac
+
+LOOPBACK_USER: Final = UserInfo("system:apiserver", (MASTERS_GROUP,))
+SYSTEM_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
+_MANAGER: Final = "kube-apiserver"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advertised:
+    """Where clients reach the API server, and the CAs they may be told of."""
+
+    address: str
+    port: int
+    client_ca_pem: str = ""
+    requestheader_ca_pem: str = ""
+
+
+async def bootstrap(server: ApiServer, advertised: Advertised) -> None:
+    """Make what is missing; what is there is left, except where it must follow the address."""
+    for name in SYSTEM_NAMESPACES:
+        await _ensure(server, _namespace(name))
+    for obj in (*rbac.objects(), *_priority_classes(), _authentication(advertised)):
+        await _ensure(server, obj)
+    await _ensure(server, _service(server.kubernetes_service_ip))
+    for obj in (_endpoints(advertised), _endpoint_slice(advertised)):
+        await _follow(server, obj)
+
+
+async def _ensure(server: ApiServer, obj: Object) -> None:
+    """Create an object unless it is there."""
+    try:
+        await server.handle(_request(server, "create", obj))
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise
+
+
+async def _follow(server: ApiServer, obj: Object) -> None:
+    """Create an object or make it what it is to be."""
+    try:
+        await server.handle(_request(server, "create", obj))
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise
+        await server.handle(_request(server, "update", obj))
+
+
+def _request(server: ApiServer, verb: str, obj: Object) -> ApiRequest:
+    served = server.registry.by_kind(obj["apiVersion"], obj["kind"])
+    assert served is not None, obj["kind"]
+    meta = obj["metadata"]
+    return ApiRequest(
+        verb=verb,
+        user=LOOPBACK_USER,
+        resource=served.resource,
+        namespace=meta.get("namespace", ""),
+        name=meta["name"] if verb == "update" else "",
+        body=obj,
+        user_agent=_MANAGER,
+    )
+
+
+def _namespace(name: str) -> Object:
+    return {"apiVersion": NAMESPACES.api_version, "kind": "Namespace", "metadata": {"name": name}}
+
+
+def _priority_classes() -> Sequence[Object]:
+    """The two classes of the system, with upstream's values and words."""
+    texts = {
+        "system-node-critical": (
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
+        "system-cluster-critical": (
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to"
+            " another node if necessary.",
+        ),
+    }
+    return [
+        {
+            "apiVersion": PRIORITY_CLASSES.api_version,
+            "kind": "PriorityClass",
+            "metadata": {"name": name},
+            "value": value,
+            "description": text,
+            "preemptionPolicy": "PreemptLowerPriority",
+        }
+        for name, (value, text) in texts.items()
+    ]
+
+
+def _authentication(advertised: Advertised) -> Object:
+    """What extension API servers read to trust our callers."""
+    data = {
+        "client-ca-file": advertised.client_ca_pem,
+        "requestheader-client-ca-file": advertised.requestheader_ca_pem,
+        "requestheader-allowed-names": '["front-proxy-client"]',
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-uid-headers": '["X-Remote-Uid"]',
+        "requestheader-username-headers": '["X-Remote-User"]',
+    }
+    return {
+        "apiVersion": CONFIG_MAPS.api_version,
+        "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": KUBE_SYSTEM},
+        "data": {key: value for key, value in data.items() if value},
+    }
+
+
+_LABELS: Final = {"component": "apiserver", "provider": "kubernetes"}
+
+
+def _service(ip: str) -> Object:
+    port = {"name": "https", "protocol": "TCP", "port": 443, "targetPort": 443}
+    return {
+        "apiVersion": SERVICES.api_version,
+        "kind": "Service",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": dict(_LABELS)},
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": ip,
+            "clusterIPs": [ip],
+            "ports": [port],
+            "sessionAffinity": "None",
+        },
+    }
+
+
+def _endpoints(advertised: Advertised) -> Object:
+    labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    return {
+        "apiVersion": ENDPOINTS.api_version,
+        "kind": "Endpoints",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+        "subsets": [
+            {
+                "addresses": [{"ip": advertised.address}],
+                "ports": [{"name": "https", "port": advertised.port, "protocol": "TCP"}],
+            }
+        ],
+    }
+
+
+def _endpoint_slice(advertised: Advertised) -> Object:
+    return {
+        "apiVersion": ENDPOINT_SLICES.api_version,
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [advertised.address], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": advertised.port, "protocol": "TCP"}],
+    }

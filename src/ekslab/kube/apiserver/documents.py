@@ -1,0 +1,191 @@
+"""Paths that are no resource: discovery, OpenAPI, version, health and the index of paths.
+
+Upstream: `apiserver/pkg/server/routes`, `pkg/server/healthz`. Documents are made once and kept as
+bytes with their ETag: discovery per generation of the registry, the rest per version.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Final
+
+import orjson
+
+from ekslab.kube.api import errors
+from ekslab.kube.api.errors import ApiError
+from ekslab.kube.api.ports import Answer, Document
+from ekslab.kube.api.requests import ApiRequest, Object
+from ekslab.kube.api.schema.catalog import Catalog
+from ekslab.kube.apiserver.discovery import AGGREGATED, Discovery
+from ekslab.kube.apiserver.openapi import OpenApi
+from ekslab.kube.apiserver.registry import Registry
+
+_GZIP_FROM_BYTES: Final = 16_384
+_TEXT: Final = "text/plain; charset=utf-8"
+_CHECKS: Final = ("ping", "log", "etcd", "poststarthook/start-apiserver-admission-initializer",
+                  "poststarthook/rbac/bootstrap-roles",
+                  "poststarthook/scheduling/bootstrap-system-priority-classes")  # fmt: skip
+_HEALTH: Final = frozenset({"healthz", "livez", "readyz"})
+# Patch releases and commits of the upstream versions EKS serves; the suffix is how EKS words it.
+_PATCH: Final[Mapping[str, str]] = {"1.34": "2", "1.35": "1", "1.36": "0"}
+_BUILD_DATE: Final = "2026-05-01T00:00:00Z"
+
+
+@lru_cache(maxsize=8)
+def _open_api(catalog: Catalog) -> OpenApi:
+    return OpenApi(catalog)
+
+
+def document(obj: Object, *, media_type: str = "application/json") -> Document:
+    """An object as a document with its ETag."""
+    return _document(orjson.dumps(obj), media_type=media_type)
+
+
+def _document(content: bytes, *, media_type: str) -> Document:
+    etag = hashlib.sha512(content).hexdigest().upper()
+    packed = gzip.compress(content, 6, mtime=0) if len(content) >= _GZIP_FROM_BYTES else None
+    return Document(content, media_type, etag, packed)
+
+
+def git_version_of(version: str) -> str:
+    """`v1.36.0-eks-<7 hex>`: what `/version` and nodes of that version say."""
+    full = f"v{version}.{_PATCH.get(version, '0')}"
+    return f"{full}-eks-{hashlib.sha256(full.encode()).hexdigest()[:7]}"
+
+
+class Documents:
+    """Answers paths that are no resource."""
+
+    def __init__(self, registry: Registry, *, git_version: str) -> None:
+        self._registry = registry
+        self._version = registry.catalog.version
+        self._git_version = git_version or git_version_of(self._version)
+        self._discovery = Discovery(registry)
+        self._generation = registry.generation
+        self._kept: dict[tuple[str, str], Document] = {}
+
+    def answer(self, request: ApiRequest) -> Answer:
+        """The document of a path.
+
+        Raises:
+            ApiError: 404 for a path that is not there, 405 for a method other than GET.
+        """
+        if request.verb not in {"get", "head"}:
+            raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the"
+                           " requested resource", details={})  # fmt: skip
+        if self._generation != self._registry.generation:
+            self._generation = self._registry.generation
+            self._discovery = Discovery(self._registry)
+            self._kept.clear()
+        path = request.path.rstrip("/") or "/"
+        first, *rest = path.removeprefix("/").split("/")
+        if first in _HEALTH:
+            return self._health(first, rest, request)
+        accept = _aggregated_version(request.accept) if path in {"/api", "/apis"} else ""
+        kept = self._kept.get((path, accept))
+        if kept is None:
+            kept = self._make(path, first, rest, accept)
+            if kept is None:
+                raise errors.path_not_found()
+            self._kept[path, accept] = kept
+        return Answer(document=kept)
+
+    def _make(self, path: str, first: str, rest: list[str], accept: str) -> Document | None:
+        if accept:
+            media_type = (
+                f"application/json;g=apidiscovery.k8s.io;v={accept};as=APIGroupDiscoveryList"
+            )
+            return document(self._discovery.aggregated(first, accept), media_type=media_type)
+        makers: dict[str, Callable[[list[str]], Document | None]] = {
+            "": lambda _rest: document({"paths": self._paths()}),
+            "api": self._core,
+            "apis": self._named,
+            "version": lambda rest: None if rest else document(self._version_info()),
+            "openapi": lambda _rest: self._openapi(path),
+        }
+        maker = makers.get(first)
+        return maker(rest) if maker is not None else None
+
+    def _core(self, rest: list[str]) -> Document | None:
+        if not rest:
+            return document(self._discovery.api_versions("127.0.0.1:443"))
+        return _optional(self._discovery.resources("", rest[0]) if len(rest) == 1 else None)
+
+    def _named(self, rest: list[str]) -> Document | None:
+        if not rest:
+            return document(self._discovery.groups())
+        if len(rest) == 1:
+            return _optional(self._discovery.group(rest[0]))
+        return _optional(self._discovery.resources(*rest) if len(rest) == 2 else None)
+
+    def _openapi(self, path: str) -> Document | None:
+        api = _open_api(self._registry.catalog)
+        if path == "/openapi/v2":
+            return _document(api.v2(), media_type="application/json")
+        if path == "/openapi/v3":
+            return _document(api.v3_index(), media_type="application/json")
+        content = api.v3_document(path.removeprefix("/openapi/v3/"))
+        return None if content is None else _document(content, media_type="application/json")
+
+    def _version_info(self) -> Object:
+        major, minor = self._version.split(".")
+        commit = hashlib.sha1(self._git_version.encode(), usedforsecurity=False).hexdigest()
+        return {
+            "major": major,
+            "minor": minor,
+            "emulationMajor": major,
+            "emulationMinor": minor,
+            "minCompatibilityMajor": major,
+            "minCompatibilityMinor": str(int(minor) - 1),
+            "gitVersion": self._git_version,
+            "gitCommit": commit,
+            "gitTreeState": "clean",
+            "buildDate": _BUILD_DATE,
+            "goVersion": "go1.25.0",
+            "compiler": "gc",
+            "platform": "linux/amd64",
+        }
+
+    def _paths(self) -> list[str]:
+        paths = {"/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3",
+                 "/readyz", "/version"}  # fmt: skip
+        for check in _CHECKS:
+            paths.update(f"/{endpoint}/{check}" for endpoint in _HEALTH)
+        for served in self._registry:
+            resource = served.resource
+            if resource.group:
+                paths.add(f"/apis/{resource.group}")
+                paths.add(f"/apis/{resource.api_version}")
+            else:
+                paths.add(f"/api/{resource.version}")
+        return sorted(paths)
+
+    @staticmethod
+    def _health(endpoint: str, rest: list[str], request: ApiRequest) -> Answer:
+        """We answer requests only once everything stands: every check has passed then."""
+        check = "/".join(rest)
+        if check and check not in _CHECKS:
+            raise errors.path_not_found()
+        text = "ok"
+        if "verbose" in request.options and not check:
+            lines = [f"[+]{name} ok\n" for name in _CHECKS]
+            text = f"{''.join(lines)}{endpoint} check passed\n"
+        return Answer(document=Document(text.encode(), _TEXT))
+
+
+def _optional(obj: Object | None) -> Document | None:
+    return None if obj is None else document(obj)
+
+
+def _aggregated_version(accept: str) -> str:
+    """The version of aggregated discovery that `Accept` prefers; "" for the old documents."""
+    for part in accept.split(","):
+        media_type, *parameters = (piece.strip() for piece in part.split(";"))
+        given = dict(parameter.partition("=")[::2] for parameter in parameters)
+        if given.get("as") == "APIGroupDiscoveryList" and media_type == "application/json":
+            if given.get("g") == "apidiscovery.k8s.io" and given.get("v") in AGGREGATED:
+                return given["v"]
+        elif media_type in {"application/json", "*/*", "application/*"} and "as" not in given:
+            return ""
+    return ""

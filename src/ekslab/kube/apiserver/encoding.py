@@ -1,0 +1,298 @@
+"""From answers to bytes, by the media type asked for.
+
+Objects are spliced from the bytes the store keeps (`Item.json`); a list is put together from them
+in pieces of about 1 MB and never joined as one. Table and PartialObjectMetadata are transformations
+of the same bytes. Upstream: `apiserver/pkg/endpoints/handlers/{response,negotiation}`.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from ekslab.kit.clock import Clock
+from ekslab.kube.api import media
+from ekslab.kube.api.errors import ApiError, not_acceptable
+from ekslab.kube.api.objects import Item
+from ekslab.kube.api.ports import Answer, ListPage, WatchEvent
+from ekslab.kube.api.requests import ApiRequest, Object
+from ekslab.kube.api.resources import ResourceInfo
+from ekslab.kube.apiserver import tables
+from ekslab.kube.apiserver.registry import Registry, Served
+
+_PIECE_BYTES: Final = 1 << 20
+_GZIP_FROM_BYTES: Final = 128 << 10
+_GZIP_LEVEL: Final = 1
+_JSON: Final = "application/json"
+_PARTIAL: Final = b'"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1"'
+_INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+
+
+@dataclass(slots=True)
+class Body:
+    """An encoded answer: `content` at once, or `pieces` to be sent one after the other."""
+
+    media_type: str
+    content: bytes | None = None
+    pieces: Iterable[bytes] = field(default=())
+    gzipped: bool = False
+
+
+class Encoder:
+    """Encodes answers of one API server."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+
+    def encode(self, request: ApiRequest, answer: Answer, *, gzip: bool) -> Body:
+        """The body of an answer that is an object or a page.
+
+        Raises:
+            ApiError: 406, if nothing of what is asked for can be made.
+        """
+        choice = media.negotiate(request.accept)
+        served = self._registry.find(request.resource) if request.resource is not None else None
+        if answer.page is not None:
+            assert served is not None
+            return self._page(request, served, answer.page, choice, gzip=gzip)
+        if choice.shape and served is not None and answer.item is not None:
+            item = answer.item
+            if choice.shape == "Table":
+                content = b"".join(self._table(request, served.info, [item], item.revision))
+            else:
+                content = partial(item)
+        elif answer.item is not None:
+            content = answer.item.json()
+        else:
+            content = orjson.dumps(answer.obj)
+        return _finished(content, choice, gzip=gzip)
+
+    def _page(
+        self,
+        request: ApiRequest,
+        served: Served,
+        page: ListPage,
+        choice: media.MediaChoice,
+        *,
+        gzip: bool,
+    ) -> Body:
+        if choice.shape == "Table":
+            pieces = self._table(request, served.info, page.items, page.revision, page)
+        else:
+            metadata = orjson.dumps(_list_meta(page))
+            if choice.shape:
+                head = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1"'
+                encoded = (partial(item) for item in page.items)
+            else:
+                info = served.info
+                head = b'{"kind":"%s","apiVersion":"%s"' % (
+                    info.list_kind.encode(),
+                    info.api_version.encode(),
+                )
+                encoded = (item.json() for item in page.items)
+            pieces = _spliced(head + b',"metadata":' + metadata + b',"items":[', encoded)
+        if choice.base != _JSON:
+            return _finished(b"".join(pieces), choice, gzip=False)
+        return _streamed(pieces, choice, gzip=gzip)
+
+    def _table(
+        self,
+        request: ApiRequest,
+        info: ResourceInfo,
+        items: Sequence[Item],
+        revision: int,
+        page: ListPage | None = None,
+    ) -> Iterator[bytes]:
+        meta = _list_meta(page) if page is not None else {"resourceVersion": str(revision)}
+        head = {
+            "kind": "Table",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": meta,
+            "columnDefinitions": tables.columns(info),
+        }
+        prefix = orjson.dumps(head)[:-1] + b',"rows":['
+        return _spliced(prefix, self._rows(request, info, items))
+
+    def _rows(
+        self, request: ApiRequest, info: ResourceInfo, items: Iterable[Item]
+    ) -> Iterator[bytes]:
+        include = request.options.get("includeObject", "Metadata")
+        now = self._clock.now()
+        for item in items:
+            cells = orjson.dumps(tables.row_cells(info, item.object, now))
+            if include == "None":
+                yield b'{"cells":%s}' % cells
+            else:
+                obj = item.json() if include == "Object" else partial(item)
+                yield b'{"cells":%s,"object":%s}' % (cells, obj)
+
+    def watch_lines(self, request: ApiRequest) -> "WatchLines":
+        """How the events of a watch are written.
+
+        Raises:
+            ApiError: 406.
+        """
+        assert request.resource is not None
+        served = self._registry.find(request.resource)
+        assert served is not None
+        return WatchLines(self, request, served.info, media.negotiate(request.accept))
+
+    def event_table(
+        self, request: ApiRequest, info: ResourceInfo, item: Item, *, first: bool
+    ) -> bytes:
+        """The Table of one watch event: only the first says which columns there are."""
+        head: Object = {
+            "kind": "Table",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": {"resourceVersion": item.resource_version},
+            "columnDefinitions": tables.columns(info) if first else None,
+        }
+        prefix = orjson.dumps(head)[:-1] + b',"rows":['
+        return b"".join((prefix, *self._rows(request, info, [item]), b"]}"))
+
+    def status(self, error: ApiError, accept: str) -> tuple[bytes, str]:
+        """An error as bytes and their media type; JSON, unless YAML is asked for."""
+        try:
+            choice = media.negotiate(accept or _JSON)
+        except ApiError:
+            return orjson.dumps(error.status()), _JSON
+        if choice.base == _JSON:
+            return orjson.dumps(error.status()), _JSON
+        return media.encode(error.status(), choice.base), choice.base
+
+
+class WatchLines:
+    """Writes events as lines of a stream."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        request: ApiRequest,
+        info: ResourceInfo,
+        choice: media.MediaChoice,
+    ) -> None:
+        if choice.base != _JSON:
+            raise not_acceptable([_JSON])
+        self._encoder = encoder
+        self._request = request
+        self._info = info
+        self._shape = choice.shape
+        self._first = True
+        self.media_type = _JSON
+
+    def encode(self, events: Sequence[WatchEvent]) -> bytes:
+        """All lines of a batch as one piece."""
+        if self._shape:
+            return b"".join([self._shaped(event) for event in events])
+        return b"".join(
+            [
+                event.item.watch_line(event.type) if event.item is not None else self._mark(event)
+                for event in events
+            ]
+        )
+
+    def _shaped(self, event: WatchEvent) -> bytes:
+        if event.item is None:
+            return self._mark(event)
+        if self._shape == "Table":
+            obj = self._encoder.event_table(
+                self._request, self._info, event.item, first=self._first
+            )
+            self._first = False
+        else:
+            obj = partial(event.item)
+        return b'{"type":"%s","object":%s}\n' % (event.type.encode(), obj)
+
+    def _mark(self, event: WatchEvent) -> bytes:
+        """A bookmark: an object of the watched kind with nothing but its resourceVersion."""
+        meta: dict[str, Any] = {"resourceVersion": str(event.revision)}
+        if event.initial_events_end:
+            meta["annotations"] = {_INITIAL_EVENTS_END: "true"}
+        obj: Object = {
+            "kind": self._info.kind,
+            "apiVersion": self._info.api_version,
+            "metadata": meta,
+        }
+        if self._shape == "Table":
+            row = {"cells": [], "object": {**obj, "kind": "PartialObjectMetadata",
+                                           "apiVersion": "meta.k8s.io/v1"}}  # fmt: skip
+            obj = {
+                "kind": "Table",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": {"resourceVersion": str(event.revision)},
+                "columnDefinitions": tables.columns(self._info),
+                "rows": [row],
+            }
+        elif self._shape:
+            obj |= {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+        return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
+
+
+def partial(item: Item) -> bytes:
+    """An object's metadata alone, as PartialObjectMetadata."""
+    metadata, managed, _rest = item.segments
+    managed = b',"managedFields":' + managed if managed else b""
+    return b'{%s,%s,"resourceVersion":"%d"%s}}' % (_PARTIAL, metadata, item.revision, managed)
+
+
+def _list_meta(page: ListPage) -> Object:
+    meta: Object = {"resourceVersion": str(page.revision)}
+    if page.continue_token:
+        meta["continue"] = page.continue_token
+    if page.remaining is not None and page.continue_token:
+        meta["remainingItemCount"] = page.remaining
+    return meta
+
+
+def _spliced(head: bytes, encoded: Iterable[bytes]) -> Iterator[bytes]:
+    """`head`, the elements with commas between, `]}`: in pieces of about `_PIECE_BYTES`."""
+    parts = [head]
+    size = len(head)
+    separator = b""
+    for element in encoded:
+        parts += (separator, element)
+        separator = b","
+        size += len(element)
+        if size >= _PIECE_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    parts.append(b"]}")
+    yield b"".join(parts)
+
+
+def _streamed(pieces: Iterator[bytes], choice: media.MediaChoice, *, gzip: bool) -> Body:
+    """One piece goes at once, with its length; more of them as a stream, compressed if wanted."""
+    first = next(pieces)
+    second = next(pieces, None)
+    if second is None:
+        return _finished(first, choice, gzip=gzip)
+
+    def rest() -> Iterator[bytes]:
+        yield first
+        yield second
+        yield from pieces
+
+    stream = rest()
+    if gzip:
+        return Body(choice.content_type, pieces=_compressed(stream), gzipped=True)
+    return Body(choice.content_type, pieces=stream)
+
+
+def _finished(content: bytes, choice: media.MediaChoice, *, gzip: bool) -> Body:
+    if choice.base != _JSON:
+        content = media.encode(orjson.loads(content), choice.base)
+    if gzip and len(content) >= _GZIP_FROM_BYTES:
+        return Body(choice.content_type, b"".join(_compressed(iter((content,)))), gzipped=True)
+    return Body(choice.content_type, content)
+
+
+def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31)
+    for piece in pieces:
+        packed = packer.compress(piece)
+        if packed:
+            yield packed
+    yield packer.flush()

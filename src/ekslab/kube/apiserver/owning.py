@@ -1,0 +1,61 @@
+"""managedFields of creates and updates: who set what, kept as upstream keeps it.
+
+Upstream: `apimachinery/pkg/util/managedfields`. The sets are computed in `kube.api.ownership`; here
+stands which parts of an object a door lets its caller own (upstream: `GetResetFields`).
+"""
+
+from typing import Any
+
+from ekslab.kit.clock import Clock, rfc3339
+from ekslab.kube.api.ownership import managers
+from ekslab.kube.api.requests import ApiRequest, Object
+from ekslab.kube.apiserver.options import WriteOptions
+from ekslab.kube.apiserver.registry import Served
+
+
+class Owning:
+    """Computes managedFields. A client may hand in its own list; `[{}]` resets it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def created(
+        self, served: Served, request: ApiRequest, options: WriteOptions, obj: Object
+    ) -> list[Any]:
+        """The list of a new object. Its status is nobody's yet: the server sets it."""
+        if served.has_status and "status" in obj:
+            obj = {key: value for key, value in obj.items() if key != "status"}
+        return managers.after_update(
+            served.schema,
+            None,
+            obj,
+            [],
+            manager=options.field_manager,
+            api_version=served.info.api_version,
+            subresource=request.subresource,
+            time=rfc3339(self._clock.now()),
+        )
+
+    def changed(
+        self,
+        served: Served,
+        options: WriteOptions,
+        subresource: str,
+        old: Object,
+        obj: Object,
+    ) -> list[Any]:
+        """The list of a changed object; `obj` has what the caller may not change from `old`."""
+        live = old["metadata"].get("managedFields") or []
+        given = obj["metadata"].get("managedFields")
+        if given is not None:
+            live = [] if given == [{}] or given == [] else given
+        return managers.after_update(
+            served.schema,
+            old,
+            obj,
+            live,
+            manager=options.field_manager,
+            api_version=served.info.api_version,
+            subresource=subresource,
+            time=rfc3339(self._clock.now()),
+        )

@@ -1,0 +1,173 @@
+"""PATCH: the four media types, through one loop of read, patch, check and transact.
+
+Upstream: `apiserver/pkg/endpoints/handlers/patch.go`. What a patch makes is decoded and checked
+like a body, so a patch can do nothing that an update could not.
+"""
+
+from typing import Any, Final
+
+import orjson
+
+from ekslab.kit.clock import Clock, rfc3339
+from ekslab.kube.api import errors, media
+from ekslab.kube.api.errors import bad_request
+from ekslab.kube.api.objects import Item
+from ekslab.kube.api.ownership import managers
+from ekslab.kube.api.patches import json_patch, merge_patch, strategic
+from ekslab.kube.api.ports import Answer, PatchType
+from ekslab.kube.api.requests import ApiRequest, Object
+from ekslab.kube.api.schema.model import Schema
+from ekslab.kube.apiserver.decoding import Decoder
+from ekslab.kube.apiserver.options import WriteOptions, write_options
+from ekslab.kube.apiserver.registry import Served
+from ekslab.kube.apiserver.writing import Made, Rules, Writer, main_rules
+
+_TYPES: Final = {kind.value: kind for kind in PatchType}
+_ALL_TYPES: Final = tuple(_TYPES)
+
+
+def patch_type(request: ApiRequest, *, custom: bool) -> PatchType:
+    """The kind of patch a request brings.
+
+    Raises:
+        ApiError: 415; strategic merge patches need Go types, which custom resources have not.
+    """
+    found = _TYPES.get(request.content_type.partition(";")[0].strip())
+    if found is None or (custom and found is PatchType.STRATEGIC):
+        accepted = [
+            name for name in _ALL_TYPES if not custom or _TYPES[name] is not (PatchType.STRATEGIC)
+        ]
+        raise errors.unsupported_media_type(accepted)
+    return found
+
+
+def parse_patch(request: ApiRequest, kind: PatchType) -> Any:
+    """The patch itself.
+
+    Raises:
+        ApiError: 400, if it cannot be parsed.
+    """
+    if request.body is None or request.body == b"":
+        raise bad_request("error decoding patch: unexpected end of JSON input")
+    if not isinstance(request.body, bytes):
+        return request.body
+    if kind is PatchType.APPLY:
+        return media.decode(request.body, "application/yaml")
+    try:
+        return orjson.loads(request.body)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"error decoding patch: {error}") from None
+
+
+def apply_patch(kind: PatchType, obj: Object, patch: Any, schema: Schema) -> Object:
+    """What a patch makes of an object; shares what it leaves alone.
+
+    Raises:
+        ApiError: 400 or 422, in upstream's words.
+    """
+    if kind is PatchType.JSON:
+        return json_patch.apply(obj, patch)
+    if kind is PatchType.MERGE:
+        return merge_patch.apply(obj, patch)
+    return strategic.apply(obj, patch, schema)
+
+
+class Patcher:
+    """Answers patch."""
+
+    def __init__(self, writer: Writer, decoder: Decoder, clock: Clock) -> None:
+        self._writer = writer
+        self._decoder = decoder
+        self._clock = clock
+
+    async def patch(self, served: Served, request: ApiRequest) -> Answer:
+        """Patch the object itself."""
+        return await self.patch_by(served, request, main_rules(served))
+
+    async def patch_by(self, served: Served, request: ApiRequest, rules: Rules) -> Answer:
+        """Patch through one door.
+
+        Raises:
+            ApiError: 415, 400 or 422 for the patch, and every refusal of a change.
+        """
+        options = write_options(request)
+        kind = patch_type(request, custom=not served.schema.name.startswith("io.k8s."))
+        patch = parse_patch(request, kind)
+        if kind is PatchType.APPLY:
+            return await self._apply(served, request, options, rules, patch)
+
+        def make(old: Object | None, _item: Item | None) -> Made:
+            assert old is not None  # only an apply may create
+            patched = apply_patch(kind, old, patch, served.schema)
+            return Made(self._checked(served, request, options, patched))
+
+        return await self._writer.change(served, request, options, rules, make)
+
+    def _checked(
+        self, served: Served, request: ApiRequest, options: WriteOptions, obj: Any
+    ) -> Object:
+        """A private, checked copy of what a patch made."""
+        if not isinstance(obj, dict):
+            raise bad_request("error decoding patch: the patched object is no object")
+        self._decoder.check_kind(obj, kind=served.info.kind, api_version=served.info.api_version)
+        return self._decoder.checked(
+            obj,
+            request,
+            schema=served.schema,
+            kind=served.info.kind,
+            api_version=served.info.api_version,
+            mode=options.field_validation,
+        )
+
+    async def _apply(
+        self,
+        served: Served,
+        request: ApiRequest,
+        options: WriteOptions,
+        rules: Rules,
+        config: Any,
+    ) -> Answer:
+        """Server-side apply: creates what is not there, on the object itself."""
+        config = self._applied_config(served, request, options, config)
+
+        def make(old: Object | None, _item: Item | None) -> Made:
+            managed = old["metadata"].get("managedFields") or [] if old is not None else []
+            obj, managed = managers.apply(
+                served.schema,
+                old,
+                managed,
+                config,
+                manager=options.field_manager,
+                force=options.force,
+                api_version=served.info.api_version,
+                subresource=rules.subresource,
+                time=rfc3339(self._clock.now()),
+            )
+            return Made(self._checked(served, request, options, obj), managed)
+
+        return await self._writer.change(
+            served, request, options, rules, make, may_create=not rules.subresource
+        )
+
+    def _applied_config(
+        self, served: Served, request: ApiRequest, options: WriteOptions, config: Any
+    ) -> Object:
+        if not isinstance(config, dict):
+            raise bad_request("error decoding YAML: the applied configuration is no object")
+        for field in ("apiVersion", "kind"):
+            if not config.get(field):
+                raise bad_request(f"invalid object type: /, Kind={config.get('kind', '')}")
+        meta = config.get("metadata")
+        if isinstance(meta, dict) and meta.get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
+        config = self._checked(served, request, options, config)
+        meta = config["metadata"]
+        if meta.setdefault("name", request.name) != request.name:
+            message = (
+                f"the name of the object ({meta['name']}) does not match the name on the URL"
+                f" ({request.name})"
+            )
+            raise bad_request(message)
+        if request.namespace:
+            meta.setdefault("namespace", request.namespace)
+        return config

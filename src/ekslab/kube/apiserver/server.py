@@ -1,0 +1,228 @@
+"""The API server: one ordered way for every request, whoever brought it.
+
+    authorize -> find the resource -> the verb's own steps (reading, watching, writing, deleting,
+    subresources, reviews) -> answer
+
+HTTP (`http`) and in-process clients hand over the same `ApiRequest`; admission, RBAC and validation
+cannot be bypassed by either. Upstream: `apiserver/pkg/server/config.go` (the handler chain) and
+`pkg/endpoints/installer.go` (which verb does what).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ekslab.kit.clock import Clock
+from ekslab.kit.ids import Ids
+from ekslab.kube.api import errors
+from ekslab.kube.api.ports import (
+    Admission,
+    Answer,
+    Authenticator,
+    Authorizer,
+    Decision,
+    NodeConnections,
+)
+from ekslab.kube.api.requests import ApiRequest, Attributes
+from ekslab.kube.api.schema.catalog import Catalog
+from ekslab.kube.apiserver.admission.chain import AdmissionChain
+from ekslab.kube.apiserver.allocators import ServiceAllocator
+from ekslab.kube.apiserver.decoding import Decoder
+from ekslab.kube.apiserver.deleting import Deleter
+from ekslab.kube.apiserver.documents import Documents
+from ekslab.kube.apiserver.lister import StoreLister
+from ekslab.kube.apiserver.metrics import Metrics
+from ekslab.kube.apiserver.owning import Owning
+from ekslab.kube.apiserver.patching import Patcher
+from ekslab.kube.apiserver.reading import Reader
+from ekslab.kube.apiserver.registry import Registry, Served
+from ekslab.kube.apiserver.reviews import Reviews, RuleResolver
+from ekslab.kube.apiserver.subresources.table import Subresources, TokenIssuer
+from ekslab.kube.apiserver.watching import Watcher
+from ekslab.kube.apiserver.writing import Writer, main_rules
+from ekslab.kube.auth.authorizers import denial
+from ekslab.kube.store.port import Store
+
+_NAME_FIELD: Final = "metadata.name="
+_Handler = Callable[[Served, ApiRequest], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """What a cluster tells its API server.
+
+    `service_cidr` is where Services get addresses from; `git_version` is what `/version` says
+    ("" makes one of the catalog's version, as EKS words it).
+    """
+
+    service_cidr: str = "10.100.0.0/16"
+    git_version: str = ""
+    watches_most: int = 20_000
+
+
+class ApiServer:
+    """The pipeline of one cluster. A `RequestHandler`."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        store: Store,
+        authorizer: Authorizer,
+        rules: RuleResolver,
+        authenticator: Authenticator,
+        tokens: TokenIssuer,
+        admission: Sequence[Admission],
+        clock: Clock,
+        ids: Ids,
+        nodes: NodeConnections,
+        config: ServerConfig = ServerConfig(),
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.clock = clock
+        self.lister = StoreLister(store)
+        self.registry = Registry(catalog)
+        self.metrics = Metrics(store, self.registry)
+        self._authorizer = authorizer
+        chain = AdmissionChain(admission)
+        decoder = Decoder(catalog, self.registry)
+        services = ServiceAllocator(self.lister, ids, cidr=config.service_cidr)
+        self.kubernetes_service_ip = services.kubernetes_ip
+        self.dns_service_ip = services.dns_ip
+        self.reader = Reader(store)
+        self.watcher = Watcher(store, clock, most=config.watches_most)
+        self._writer = Writer(
+            store=store,
+            decoder=decoder,
+            owning=Owning(clock),
+            admission=chain,
+            clock=clock,
+            ids=ids,
+            allocators={"services": services},
+            may_create=self._may_create,
+        )
+        self._patcher = Patcher(self._writer, decoder, clock)
+        self._deleter = Deleter(store=store, decoder=decoder, admission=chain, clock=clock)
+        self._subresources = Subresources(
+            reader=self.reader,
+            writer=self._writer,
+            patcher=self._patcher,
+            deleter=self._deleter,
+            decoder=decoder,
+            catalog=catalog,
+            store=store,
+            lister=self.lister,
+            nodes=nodes,
+            tokens=tokens,
+            admission=chain,
+            clock=clock,
+        )
+        self._reviews = Reviews(
+            authorizer=authorizer, rules=rules, authenticator=authenticator, decoder=decoder
+        )
+        self._documents = Documents(self.registry, git_version=config.git_version)
+        self._verbs: dict[str, _Handler] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patcher.patch,
+            "delete": self._deleter.delete,
+            "deletecollection": self._deleter.delete_collection,
+        }
+
+    async def handle(self, request: ApiRequest) -> Answer:
+        """Carry out one request.
+
+        Raises:
+            ApiError: every answer that is not success.
+        """
+        self.authorize(request)
+        if request.resource is None:
+            return await self._path(request)
+        served = self.registry.find(request.resource)
+        if served is None:
+            raise errors.path_not_found()
+        if request.namespace and not served.info.namespaced:
+            raise errors.path_not_found()
+        if request.subresource:
+            return await self._subresources.handle(served, request)
+        if request.verb not in served.info.verbs:
+            raise errors.method_not_supported(
+                served.resource.group, served.resource.plural, request.verb
+            )
+        return await self._verbs[request.verb](served, request)
+
+    def authorize(self, request: ApiRequest) -> None:
+        """Refuse what the user may not do.
+
+        Raises:
+            ApiError: 403, in the words kubectl users know.
+        """
+        attributes = attributes_of(request)
+        verdict = self._authorizer.authorize(attributes)
+        if verdict.decision is not Decision.ALLOW:
+            raise denial(attributes, verdict)
+
+    def _may_create(self, request: ApiRequest) -> None:
+        attributes = attributes_of(request, verb="create")
+        verdict = self._authorizer.authorize(attributes)
+        if verdict.decision is not Decision.ALLOW:
+            raise denial(attributes, verdict)
+
+    async def _path(self, request: ApiRequest) -> Answer:
+        if request.path == "/metrics":
+            return Answer(document=self.metrics.document())
+        return self._documents.answer(request)
+
+    async def _get(self, served: Served, request: ApiRequest) -> Answer:
+        return Answer(item=await self.reader.get(served, request))
+
+    async def _list(self, served: Served, request: ApiRequest) -> Answer:
+        return Answer(page=await self.reader.list(served, request))
+
+    async def _watch(self, served: Served, request: ApiRequest) -> Answer:
+        return Answer(watch=await self.watcher.watch(served, request))
+
+    async def _create(self, served: Served, request: ApiRequest) -> Answer:
+        review = self._reviews.find(served)
+        if review is not None:
+            return Answer(code=201, obj=await review(served, request))
+        if served.storage == "bindings":
+            return await self._subresources.bind(served, request)
+        if served.info.namespaced and not request.namespace:
+            raise errors.path_not_found()
+        return await self._writer.create(served, request)
+
+    async def _update(self, served: Served, request: ApiRequest) -> Answer:
+        return await self._writer.update(served, request, main_rules(served))
+
+
+def attributes_of(request: ApiRequest, *, verb: str = "") -> Attributes:
+    """What an authorizer is asked about a request.
+
+    A list or watch of the one object a field selector names is asked about by name, as upstream's
+    RequestInfo does, so that `resourceNames` of a rule can allow it.
+    """
+    resource = request.resource
+    if resource is None:
+        return Attributes(user=request.user, verb=request.verb, path=request.path)
+    name = request.name
+    if not name and request.options and request.verb in {"list", "watch", "deletecollection"}:
+        selector = request.options.get("fieldSelector", "")
+        if selector.startswith(_NAME_FIELD) and "," not in selector:
+            name = selector.removeprefix(_NAME_FIELD).removeprefix("=")
+    return Attributes(
+        user=request.user,
+        verb=verb or request.verb,
+        group=resource.group,
+        version=resource.version,
+        resource=resource.plural,
+        subresource=request.subresource,
+        namespace=request.namespace,
+        name=name,
+        path=request.path,
+        field_selector=request.options.get("fieldSelector", ""),
+    )

@@ -1,0 +1,425 @@
+"""CREATE, UPDATE and PATCH: the way of an object into the store, as ordered steps.
+
+    create   decode and check -> default -> identify -> own -> mutating admission -> prepare
+             -> validate -> validating admission -> allocate -> transact
+    change   read -> make (body, patch or apply) -> check against what is there -> default
+             -> prepare -> own -> mutating admission -> prepare -> validate
+             -> validating admission -> allocate -> transact; again, if somebody was faster
+
+Upstream: `apiserver/pkg/endpoints/handlers/{create,update,patch}.go`, `pkg/registry/rest/
+{create,update,meta}.go`, `pkg/registry/generic/registry/store.go`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+
+from ekslab.kit.clock import Clock, rfc3339
+from ekslab.kit.ids import Ids
+from ekslab.kube.api import errors
+from ekslab.kube.api.errors import Cause, bad_request
+from ekslab.kube.api.objects import Item
+from ekslab.kube.api.ports import AdmissionRequest, Answer, Operation
+from ekslab.kube.api.requests import ApiRequest, Object
+from ekslab.kube.apiserver.admission.chain import AdmissionChain
+from ekslab.kube.apiserver.decoding import Decoder
+from ekslab.kube.apiserver.options import WriteOptions, write_options
+from ekslab.kube.apiserver.owning import Owning
+from ekslab.kube.apiserver.registry import Served
+from ekslab.kube.store.port import RevisionConflictError, Store
+
+_CHANGE_ATTEMPTS: Final = 32
+_NAME_ATTEMPTS: Final = 8
+_GENERATED_PREFIX_LONGEST: Final = 58  # 63 less the suffix of five
+_SERVER_FIELDS: Final = ("uid", "creationTimestamp", "deletionTimestamp", "selfLink",
+                         "deletionGracePeriodSeconds")  # fmt: skip
+_BOOKKEEPING: Final = frozenset({"resourceVersion", "managedFields"})
+
+
+class Allocator(Protocol):
+    """Gives an object what no two objects may share (addresses, ports), just before it is kept."""
+
+    def allocate(self, obj: Object, old: Object | None) -> Callable[[], None]:
+        """Fill in and reserve; the result lets go of the reservation once the write is done.
+
+        Raises:
+            ApiError: 422, if what was asked for is taken or out of range.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a change through one door (the object itself or a subresource) may do."""
+
+    subresource: str
+    prepare: Callable[[Object, Object], None]
+    validate: Callable[[Object, Object], list[Cause]]
+
+
+def main_rules(served: Served) -> Rules:
+    """Changes of the object itself."""
+    strategy = served.strategy
+    return Rules("", strategy.prepare_update, strategy.validate_update)
+
+
+def status_rules(served: Served) -> Rules:
+    """Changes through `/status`."""
+    strategy = served.strategy
+    return Rules("status", strategy.prepare_status_update, strategy.validate_status_update)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An object on its way in, private to the request. `managed` is set if an apply made it."""
+
+    obj: Object
+    managed: list[Any] | None = None
+
+
+Make = Callable[[Object | None, Item | None], Made]
+"""Makes the new object from what is there: `(old, item)`, both None where nothing is."""
+
+
+class Writer:
+    """Carries writes from request to store."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        decoder: Decoder,
+        owning: Owning,
+        admission: AdmissionChain,
+        clock: Clock,
+        ids: Ids,
+        allocators: Mapping[str, Allocator],
+        may_create: Callable[[ApiRequest], None],
+    ) -> None:
+        self._store = store
+        self._decoder = decoder
+        self._owning = owning
+        self._admission = admission
+        self._clock = clock
+        self._ids = ids
+        self._allocators = allocators
+        self._may_create = may_create
+
+    async def create(self, served: Served, request: ApiRequest) -> Answer:
+        """POST: create an object.
+
+        Raises:
+            ApiError: every refusal of the steps above; 409 if the name is taken.
+        """
+        options = write_options(request)
+        obj = self._decoder.body(served, request, options.field_validation)
+        return await self._create(served, request, options, Made(obj))
+
+    async def update(self, served: Served, request: ApiRequest, rules: Rules) -> Answer:
+        """PUT: replace an object, or create it where its kind allows that.
+
+        Raises:
+            ApiError: every refusal of the steps above; 409 if the resourceVersion is not newest.
+        """
+        options = write_options(request)
+
+        def make(_old: Object | None, _item: Item | None) -> Made:
+            obj = self._decoder.body(served, request, options.field_validation)
+            _check_name(obj, request)
+            return Made(obj)
+
+        may_create = not rules.subresource and served.strategy.allows_create_on_update
+        return await self.change(served, request, options, rules, make, may_create=may_create)
+
+    async def change(
+        self,
+        served: Served,
+        request: ApiRequest,
+        options: WriteOptions,
+        rules: Rules,
+        make: Make,
+        *,
+        may_create: bool = False,
+    ) -> Answer:
+        """Read, make, check, transact; again while somebody else is faster (bounded).
+
+        Raises:
+            ApiError: every refusal of the steps above.
+        """
+        resource = served.resource
+        key = served.key(request.namespace, request.name)
+        for _ in range(_CHANGE_ATTEMPTS):
+            item = await self._store.get_latest(key)
+            if item is None:
+                if not may_create:
+                    raise errors.not_found(resource.group, resource.plural, request.name)
+                self._may_create(request)
+                return await self._create(served, request, options, make(None, None))
+            try:
+                return await self._change_once(served, request, options, rules, make, item)
+            except RevisionConflictError:
+                del request.warnings[:]
+        raise errors.conflict(resource.group, resource.plural, request.name)
+
+    async def _create(
+        self, served: Served, request: ApiRequest, options: WriteOptions, made: Made
+    ) -> Answer:
+        obj = made.obj
+        _check_namespace(obj, request, served)
+        served.strategy.default(obj)
+        self._identify(obj)
+        managed = made.managed
+        if managed is None:
+            managed = self._owning.created(served, request, options, obj)
+        asked = AdmissionRequest(
+            request=request,
+            info=served.info,
+            operation=Operation.CREATE,
+            obj=obj,
+            old=None,
+            dry_run=options.dry_run,
+        )
+        await self._admission.admit(asked)
+        served.strategy.prepare_create(obj)
+        _refuse(served, obj, served.strategy.validate(obj))
+        request.warnings.extend(served.strategy.warnings(obj))
+        await self._admission.validate(asked)
+        return await self._insert(served, obj, managed, options)
+
+    async def _insert(
+        self, served: Served, obj: Object, managed: list[Any], options: WriteOptions
+    ) -> Answer:
+        """Transact a new object; a generated name that is taken is drawn again."""
+        meta = obj["metadata"]
+        resource = served.resource
+        managed_json = orjson.dumps(managed) if managed else b""
+        generated = self._generated
+        for _ in range(_NAME_ATTEMPTS):
+            key = served.key(meta.get("namespace", ""), meta["name"])
+            release = self._allocate(served, obj, None)
+            try:
+                if options.dry_run:
+                    if await self._store.get_latest(key) is not None:
+                        raise RevisionConflictError(None)
+                    return Answer(code=201, obj=_answered(obj, managed))
+                item = await self._store.put(
+                    key,
+                    lambda revision: served.encode(obj, revision=revision, managed=managed_json),
+                    expect=0,
+                )
+                return Answer(code=201, item=served.item_of(item))
+            except RevisionConflictError:
+                if not meta.get("generateName") or not meta["name"].startswith(
+                    meta["generateName"][:_GENERATED_PREFIX_LONGEST]
+                ):
+                    raise errors.already_exists(
+                        resource.group, resource.plural, meta["name"]
+                    ) from None
+                meta["name"] = generated(meta["generateName"])
+            finally:
+                release()
+        raise _names_exhausted(served, meta["name"])
+
+    async def _change_once(
+        self,
+        served: Served,
+        request: ApiRequest,
+        options: WriteOptions,
+        rules: Rules,
+        make: Make,
+        item: Item,
+    ) -> Answer:
+        old = served.object_of(item)
+        made = make(old, item)
+        obj = made.obj
+        _check_namespace(obj, request, served)
+        _check_version(served, obj, item)
+        served.strategy.default(obj)
+        _keep_server_fields(obj, old)
+        rules.prepare(obj, old)
+        managed = made.managed
+        if managed is None:
+            managed = self._owning.changed(served, options, rules.subresource, old, obj)
+        asked = AdmissionRequest(
+            request=request,
+            info=served.info,
+            operation=Operation.UPDATE,
+            obj=obj,
+            old=old,
+            dry_run=options.dry_run,
+        )
+        if self._admission.handles(served.info, rules.subresource, Operation.UPDATE):
+            await self._admission.admit(asked)
+            rules.prepare(obj, old)
+        _refuse(served, obj, rules.validate(obj, old))
+        await self._admission.validate(asked)
+        return await self._replace(served, obj, managed, item, options)
+
+    async def _replace(
+        self, served: Served, obj: Object, managed: list[Any], item: Item, options: WriteOptions
+    ) -> Answer:
+        """Transact a changed object, or its removal if that was all it waited for."""
+        old = served.object_of(item)
+        managed_json = orjson.dumps(managed) if managed else b""
+        if managed_json == item.segments[1] and _same(obj, old):
+            return Answer(item=served.item_of(item))
+        if options.dry_run:
+            obj["metadata"]["resourceVersion"] = item.resource_version
+            return Answer(obj=_answered(obj, managed))
+        key = served.key(item.namespace, item.name)
+        release = self._allocate(served, obj, old)
+
+        def encode(revision: int) -> Item:
+            return served.encode(obj, revision=revision, managed=managed_json)
+
+        try:
+            if _is_done(served, obj, old):
+                changed = await self._store.delete(key, encode, expect=item.revision)
+            else:
+                changed = await self._store.put(key, encode, expect=item.revision)
+        finally:
+            release()
+        return Answer(item=served.item_of(changed))
+
+    def _identify(self, obj: Object) -> None:
+        """Give a new object its identity (upstream: FillObjectMetaSystemFields)."""
+        meta = obj["metadata"]
+        if meta.get("resourceVersion"):
+            raise bad_request("resourceVersion should not be set on objects to be created")
+        for field in (*_SERVER_FIELDS, "resourceVersion", "managedFields", "generation"):
+            meta.pop(field, None)
+        meta["uid"] = self._ids.uid()
+        meta["creationTimestamp"] = rfc3339(self._clock.now())
+        prefix = meta.get("generateName")
+        if prefix and not meta.get("name"):
+            meta["name"] = self._generated(prefix)
+
+    def _generated(self, prefix: str) -> str:
+        return prefix[:_GENERATED_PREFIX_LONGEST] + self._ids.suffix()
+
+    def _allocate(self, served: Served, obj: Object, old: Object | None) -> Callable[[], None]:
+        allocator = self._allocators.get(served.storage)
+        return allocator.allocate(obj, old) if allocator is not None else _nothing
+
+
+def _nothing() -> None:
+    """Nothing was reserved."""
+
+
+def _answered(obj: Object, managed: list[Any]) -> Object:
+    """A dry run's answer: as the object would have been kept."""
+    if managed:
+        obj["metadata"]["managedFields"] = managed
+    return obj
+
+
+def _refuse(served: Served, obj: Object, causes: list[Cause]) -> None:
+    if causes:
+        name = obj["metadata"].get("name", "")
+        raise errors.invalid(served.resource.group, served.info.kind, name, causes)
+
+
+def _names_exhausted(served: Served, name: str) -> errors.ApiError:
+    """Upstream's NewGenerateNameConflict."""
+    error = errors.already_exists(served.resource.group, served.resource.plural, name)
+    error.message += ", the server was not able to generate a unique name for the object"
+    error.details = {**(error.details or {}), "retryAfterSeconds": 1}
+    return error
+
+
+def _check_namespace(obj: Object, request: ApiRequest, served: Served) -> None:
+    """The object is of the namespace of the request, or takes it."""
+    meta = obj["metadata"]
+    if not served.info.namespaced:
+        return
+    if not meta.get("namespace"):
+        meta["namespace"] = request.namespace
+    elif meta["namespace"] != request.namespace:
+        if request.verb == "create":
+            message = (
+                "the namespace of the provided object does not match the namespace sent on the"
+                " request"
+            )
+        else:
+            message = (
+                f"the namespace of the object ({meta['namespace']}) does not match the namespace"
+                f" on the request ({request.namespace})"
+            )
+        raise bad_request(message)
+
+
+def _check_name(obj: Object, request: ApiRequest) -> None:
+    """The object has the name of the URL."""
+    name = obj["metadata"].get("name", "")
+    if not name:
+        message = (
+            f"the name of the object ({request.name} based on URL) was undeterminable:"
+            " name must be provided"
+        )
+        raise bad_request(message)
+    if name != request.name:
+        message = (
+            f"the name of the object ({name}) does not match the name on the URL ({request.name})"
+        )
+        raise bad_request(message)
+
+
+def _check_version(served: Served, obj: Object, item: Item) -> None:
+    """The uid and resourceVersion an object carries are preconditions."""
+    meta = obj["metadata"]
+    resource = served.resource
+    uid = meta.get("uid")
+    if uid and uid != item.uid:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {item.uid}"
+        raise errors.conflict(resource.group, resource.plural, item.name, why)
+    version = meta.get("resourceVersion", "")
+    if not version or version == "0":
+        if not served.strategy.allows_unconditional_update:
+            cause = Cause(
+                "metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update"
+            )
+            raise errors.invalid(resource.group, resource.plural, item.name, [cause])
+    elif version != item.resource_version:
+        if not version.isdigit():
+            cause = Cause(
+                "metadata.resourceVersion",
+                f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}":'
+                " invalid syntax",
+            )
+            raise errors.invalid(resource.group, served.info.kind, item.name, [cause])
+        raise errors.conflict(resource.group, resource.plural, item.name)
+
+
+def _keep_server_fields(obj: Object, old: Object) -> None:
+    """An update cannot touch what the server gave (upstream: BeforeUpdate)."""
+    meta, before = obj["metadata"], old["metadata"]
+    for field in _SERVER_FIELDS:
+        if field in before:
+            meta[field] = before[field]
+        else:
+            meta.pop(field, None)
+
+
+def _same(obj: Object, old: Object) -> bool:
+    """Whether a change changes nothing but bookkeeping."""
+    if obj.keys() != old.keys():
+        return False
+    for key, value in obj.items():
+        if key != "metadata" and value != old[key]:
+            return False
+    meta, before = obj["metadata"], old["metadata"]
+    for key in meta.keys() | before.keys():
+        if key not in _BOOKKEEPING and meta.get(key) != before.get(key):
+            return False
+    return True
+
+
+def _is_done(served: Served, obj: Object, old: Object) -> bool:
+    """Whether an object that was deleted before waits for nothing any more."""
+    if obj["metadata"].get("finalizers"):
+        return False
+    before = old["metadata"]
+    if served.storage == "namespaces":
+        return "deletionTimestamp" in before and not (obj.get("spec") or {}).get("finalizers")
+    return before.get("deletionGracePeriodSeconds") == 0
