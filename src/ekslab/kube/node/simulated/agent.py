@@ -7,6 +7,7 @@ own client (`system:node:<name>`).
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -14,9 +15,9 @@ from typing import Final
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock
 from ekslab.kit.tasks import TaskGroup
-from ekslab.kube.api.errors import ApiError
+from ekslab.kube.api.errors import ApiError, not_found
 from ekslab.kube.api.objects import Item
-from ekslab.kube.api.ports import Client, PatchType
+from ekslab.kube.api.ports import Client, NodeConnection, PatchType
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.well_known import LEASES, NODES, PODS
 from ekslab.kube.client.informers import Informer
@@ -25,6 +26,7 @@ from ekslab.kube.node.lifecycle import Event, Stage
 from ekslab.kube.node.plan import plan_pod
 from ekslab.kube.node.ports import NoAddressError, PodAddresses
 from ekslab.kube.node.simulated import registration
+from ekslab.kube.node.simulated.logs import NodeLogs, unreachable
 from ekslab.kube.node.simulated.machine import (
     Machine,
     PodRun,
@@ -130,6 +132,19 @@ class SimulatedNodes:
         except ApiError as error:
             _log.info("node could not say it stops", node=name, error=error.message)
         self.remove(name)
+
+    def connect(self, node_name: str) -> NodeConnection:
+        """The way to a node's agent. See `NodeConnections`.
+
+        Raises:
+            ApiError: 404 for an unknown node, 500 for one that does not answer.
+        """
+        machine = self.machines.get(node_name)
+        if machine is None:
+            raise not_found("", "nodes", node_name)
+        if not machine.is_alive:
+            raise unreachable(machine)
+        return NodeLogs(machine, clock=self._clock)
 
     def _start(self, machine: Machine, group: TaskGroup) -> None:
         self._work.put_nowait(partial(self._register, machine))
@@ -320,6 +335,7 @@ class SimulatedNodes:
     def _gone(self, machine: Machine, item: Item) -> None:
         run = machine.pods.pop(item.uid, None)
         if run is not None:
+            _wake(run)
             run.due_s = None
             machine.give_back(run)
             machine.pool.release(run.uid)
@@ -329,7 +345,8 @@ class SimulatedNodes:
         if "deletionTimestamp" not in metadata:
             return
         grace_s = float(metadata.get("deletionGracePeriodSeconds") or 0)
-        run.stops = True
+        if not run.stops:
+            run.stops, run.stopping_s = True, self._clock.now()
         if run.state.stage is Stage.ENDED:
             self._enqueue(run, partial(self._sync, run))
             return
@@ -343,6 +360,7 @@ class SimulatedNodes:
         now_s = self._clock.now()
         events = lifecycle.advance(run.plan, run.state, now_s, run.machine.around)
         self._emit(run, events)
+        _wake(run)
         shown = visible(run.state)
         due_s = run.state.due_s
         if shown != run.shown:
@@ -406,7 +424,7 @@ class SimulatedNodes:
             if not plan.host_network:
                 address = await run.machine.pool.allocate(plan.namespace, plan.name, plan.uid)
         except NoAddressError as error:
-            sandbox = f"{hash_of(plan.uid)}"
+            sandbox = sandbox_id(plan.uid)
             text = (
                 "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup"
                 f' network for sandbox "{sandbox}": {error}'
@@ -473,6 +491,11 @@ class SimulatedNodes:
             self._record(run.machine, about, event)
 
 
+def _wake(run: PodRun) -> None:
+    for follower in run.followers:
+        follower.set()
+
+
 def node_name(item: Item) -> str:
     """The node a pod is bound to, or ""."""
     known = item.fields.get("spec.nodeName")
@@ -481,8 +504,6 @@ def node_name(item: Item) -> str:
     return known
 
 
-def hash_of(text: str) -> str:
-    """64 hex digits, as the id of a sandbox."""
-    import hashlib
-
+def sandbox_id(text: str) -> str:
+    """64 hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -4,6 +4,7 @@ Admission is kubelet's own (`lifecycle/predicate.go`): a pod the scheduler shoul
 refused with `OutOfcpu`, `OutOfmemory`, `OutOfpods`.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 
 from ekslab.kube.api.objects import Item
@@ -22,7 +23,10 @@ from ekslab.kube.runtime.events import EventRecorder
 
 @dataclass(slots=True, eq=False)
 class PodRun:
-    """A pod on its node. `queued` while a worker will look at it, `dirty` if status is to write."""
+    """A pod on its node. `queued` while a worker will look at it, `dirty` if status is to write.
+
+    `followers` are woken when its state changes: readers that follow its logs.
+    """
 
     item: Item
     plan: PodPlan
@@ -36,6 +40,8 @@ class PodRun:
     stops: bool = False
     shown: tuple[object, ...] = ()
     failures: int = 0
+    stopping_s: float = 0.0
+    followers: list[asyncio.Event] = field(default_factory=list)
 
     @property
     def uid(self) -> str:
