@@ -104,21 +104,21 @@ class ServiceAllocator:
 
     def _claim(self, obj: Object, ip: str) -> None:
         """Check an address a client asks for."""
-        prefix = f'Invalid value: ["{ip}"]: failed to allocate IP {ip}: '
         try:
             inside = IPv4Address(ip) in self._network
         except ValueError:
             inside = False
         if not inside:
-            why = f"the provided IP ({ip}) is not in the valid range. "
-            why += f"The range of valid IPs is {self._network}"
-            raise _refused(
-                obj,
-                "spec.clusterIPs",
-                prefix.split("failed")[0] + f"failed to allocate IP {ip}: {why}",
+            why = (
+                f"the provided IP ({ip}) is not in the valid range."
+                f" The range of valid IPs is {self._network}"
             )
-        if ip in self._ips or ip in self._reserved_ips:
-            raise _refused(obj, "spec.clusterIPs", f"{prefix}provided IP is already allocated")
+        elif ip in self._ips or ip in self._reserved_ips:
+            why = "provided IP is already allocated"
+        else:
+            return
+        text = f'Invalid value: ["{ip}"]: failed to allocate IP {ip}: {why}'
+        raise _refused(obj, "spec.clusterIPs", text)
 
     def _free_ip(self, obj: Object) -> str:
         for ip in self._candidates():

@@ -1,7 +1,7 @@
-"""Continue tokens of paged lists, in upstream's own format.
+r"""Continue tokens of paged lists, in upstream's own format.
 
 `apiserver/pkg/storage/continue.go`: URL-safe base64 without padding of
-`{"v":"meta.k8s.io/v1","rv":<revision>,"start":"<namespace>/<name>\\u0000"}`; a revision of -1 means
+`{"v":"meta.k8s.io/v1","rv":<revision>,"start":"<namespace>/<name>\u0000"}`; a revision of -1 means
 "go on from here, at whatever revision" (an inconsistent list).
 """
 

@@ -1,11 +1,10 @@
 """Discovery: which groups, versions and resources there are.
 
 The old documents (`/api`, `/apis`, `/apis/<group>`, `/apis/<group>/<version>`) and the aggregated
-one (`apidiscovery.k8s.io`, one document for all), as upstream's `apiserver/pkg/endpoints/discovery`.
+one (`apidiscovery.k8s.io`, all in one), as upstream's `apiserver/pkg/endpoints/discovery`.
 Made once per generation of the registry.
 """
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from ekslab.kube.api.requests import Object
@@ -74,7 +73,7 @@ class Discovery:
 
     def aggregated(self, root: str, version: str) -> Object:
         """`/api` (root "api") or `/apis` as one APIGroupDiscoveryList of v2 or v2beta1."""
-        groups: Iterable[str] = [name for name in self._groups if bool(name) == (root == "apis")]
+        groups = [name for name in self._groups if bool(name) == (root == "apis")]
         return {
             "kind": "APIGroupDiscoveryList",
             "apiVersion": f"apidiscovery.k8s.io/{version}",

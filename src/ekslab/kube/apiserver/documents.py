@@ -8,7 +8,7 @@ import gzip
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -18,8 +18,10 @@ from ekslab.kube.api.ports import Answer, Document
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.apiserver.discovery import AGGREGATED, Discovery
-from ekslab.kube.apiserver.openapi import OpenApi
 from ekslab.kube.apiserver.registry import Registry
+
+if TYPE_CHECKING:
+    from ekslab.kube.apiserver.openapi import OpenApi
 
 _GZIP_FROM_BYTES: Final = 16_384
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -33,7 +35,9 @@ _BUILD_DATE: Final = "2026-05-01T00:00:00Z"
 
 
 @lru_cache(maxsize=8)
-def _open_api(catalog: Catalog) -> OpenApi:
+def _open_api(catalog: Catalog) -> "OpenApi":
+    from ekslab.kube.apiserver.openapi import OpenApi  # asked for by few, costs 20 ms
+
     return OpenApi(catalog)
 
 

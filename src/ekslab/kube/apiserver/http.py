@@ -23,7 +23,6 @@ from ekslab.kube.api.ports import Answer, Authenticator, Credentials, Document, 
 from ekslab.kube.api.requests import ANONYMOUS, ApiRequest, UserInfo
 from ekslab.kube.apiserver import paths
 from ekslab.kube.apiserver.encoding import Body, Encoder
-from ekslab.kube.apiserver.metrics import Metrics
 from ekslab.kube.apiserver.server import ApiServer
 
 Scope = MutableMapping[str, Any]
@@ -62,7 +61,7 @@ class HttpApp:
         self._authenticator = authenticator
         self._ids = ids
         self._encoder = Encoder(server.registry, server.clock)
-        self._metrics: Metrics = server.metrics
+        self._metrics = server.metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -111,13 +110,11 @@ class HttpApp:
         query = scope["query_string"]
         options = _parse_query(query) if query else {}
         target = paths.parse(scope.get("raw_path", b"").decode() or path)
-        verb = target.verb(method)
-        if verb == "list" and options.get("watch", "0") not in {"0", "false", "False", ""}:
+        verb, name = target.verb(method), target.name
+        if verb in {"list", "get"} and _wants_watch(options) and not target.subresource:
             verb = "watch"
-        elif verb == "get" and "watch" in options and not target.subresource:
-            if options["watch"] not in {"0", "false", "False"}:
-                verb = "watch"
-                options["fieldSelector"] = f"metadata.name={target.name}"
+            if name:
+                options["fieldSelector"], name = f"metadata.name={name}", ""
         body: bytes | None = None
         if method in _BODIES:
             if head.length > BODY_BYTES_MOST:
@@ -128,7 +125,7 @@ class HttpApp:
             user=user,
             resource=target.resource,
             namespace=target.namespace,
-            name=target.name if verb != "watch" else "",
+            name=name,
             subresource=target.subresource,
             path=path,
             options=options,
@@ -269,6 +266,10 @@ def _parse_query(query: bytes) -> dict[str, str]:
         if name and name not in options:
             options[name] = unquote_plus(value) if "%" in value or "+" in value else value
     return options
+
+
+def _wants_watch(options: dict[str, str]) -> bool:
+    return options.get("watch", "0") not in {"0", "f", "false", "False"}
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -48,7 +48,7 @@ class Owning:
         live = old["metadata"].get("managedFields") or []
         given = obj["metadata"].get("managedFields")
         if given is not None:
-            live = [] if given == [{}] or given == [] else given
+            live = given if any(given) else []
         return managers.after_update(
             served.schema,
             old,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from ekslab.kit.clock import Clock, rfc3339
-from ekslab.kube.api import errors, media
+from ekslab.kube.api import errors
 from ekslab.kube.api.errors import bad_request
 from ekslab.kube.api.objects import Item
 from ekslab.kube.api.ownership import managers
@@ -52,6 +52,8 @@ def parse_patch(request: ApiRequest, kind: PatchType) -> Any:
     if not isinstance(request.body, bytes):
         return request.body
     if kind is PatchType.APPLY:
+        from ekslab.kube.api import media
+
         return media.decode(request.body, "application/yaml")
     try:
         return orjson.loads(request.body)
@@ -101,7 +103,7 @@ class Patcher:
             patched = apply_patch(kind, old, patch, served.schema)
             return Made(self._checked(served, request, options, patched))
 
-        return await self._writer.change(served, request, options, rules, make)
+        return await self._writer.change(served, request, options=options, rules=rules, make=make)
 
     def _checked(
         self, served: Served, request: ApiRequest, options: WriteOptions, obj: Any
@@ -146,7 +148,12 @@ class Patcher:
             return Made(self._checked(served, request, options, obj), managed)
 
         return await self._writer.change(
-            served, request, options, rules, make, may_create=not rules.subresource
+            served,
+            request,
+            options=options,
+            rules=rules,
+            make=make,
+            may_create=not rules.subresource,
         )
 
     def _applied_config(

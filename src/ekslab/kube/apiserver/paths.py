@@ -75,9 +75,7 @@ def parse(path: str) -> Target:
     if rest[0] == "namespaces" and len(rest) > 1:
         if len(rest) > 2 and rest[2] not in _NAMESPACE_DOORS:
             namespace, rest = rest[1], rest[2:]
-        elif group:
-            return _NO_RESOURCE
-        elif len(rest) > 3:
+        elif group or len(rest) > 3:
             return _NO_RESOURCE
     plural, *names = rest
     name = names[0] if names else ""

@@ -27,4 +27,4 @@ class PeerCertificateProtocol(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         if self._extensions is not None:
-            cast(dict[str, Any], self.scope)["extensions"] = self._extensions
+            cast("dict[str, Any]", self.scope)["extensions"] = self._extensions

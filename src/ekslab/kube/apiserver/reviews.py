@@ -1,7 +1,7 @@
 """Reviews: questions that are answered and never kept.
 
-SubjectAccessReview and its kin (`kubectl auth can-i`), TokenReview, SelfSubjectReview (`kubectl auth
-whoami`). Upstream: `pkg/registry/authorization/*` and `pkg/registry/authentication/*`.
+SubjectAccessReview and its kin (`kubectl auth can-i`), TokenReview, SelfSubjectReview (`kubectl
+auth whoami`). Upstream: `pkg/registry/authorization/*` and `pkg/registry/authentication/*`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -25,6 +25,7 @@ from ekslab.kube.api.ports import (
 )
 from ekslab.kube.api.requests import ApiRequest, Attributes
 from ekslab.kube.api.schema.catalog import Catalog
+from ekslab.kube.api.well_known import NAMESPACES
 from ekslab.kube.apiserver.admission.chain import AdmissionChain
 from ekslab.kube.apiserver.allocators import ServiceAllocator
 from ekslab.kube.apiserver.decoding import Decoder
@@ -37,7 +38,12 @@ from ekslab.kube.apiserver.patching import Patcher
 from ekslab.kube.apiserver.reading import Reader
 from ekslab.kube.apiserver.registry import Registry, Served
 from ekslab.kube.apiserver.reviews import Reviews, RuleResolver
-from ekslab.kube.apiserver.subresources.table import Subresources, TokenIssuer
+from ekslab.kube.apiserver.subresources.binding import Binder
+from ekslab.kube.apiserver.subresources.eviction import Evictor
+from ekslab.kube.apiserver.subresources.logs import LogDoor
+from ekslab.kube.apiserver.subresources.scale import ScaleDoor
+from ekslab.kube.apiserver.subresources.table import Subresources
+from ekslab.kube.apiserver.subresources.tokens import TokenDoor, TokenIssuer
 from ekslab.kube.apiserver.watching import Watcher
 from ekslab.kube.apiserver.writing import Writer, main_rules
 from ekslab.kube.auth.authorizers import denial
@@ -57,7 +63,19 @@ class ServerConfig:
 
     service_cidr: str = "10.100.0.0/16"
     git_version: str = ""
-    watches_most: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who asks, what they may do, and the tokens they get.
+
+    `rules` lists what a user may do; `tokens` signs for service accounts.
+    """
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    rules: RuleResolver
+    tokens: TokenIssuer
 
 
 class ApiServer:
@@ -68,10 +86,7 @@ class ApiServer:
         *,
         catalog: Catalog,
         store: Store,
-        authorizer: Authorizer,
-        rules: RuleResolver,
-        authenticator: Authenticator,
-        tokens: TokenIssuer,
+        access: Access,
         admission: Sequence[Admission],
         clock: Clock,
         ids: Ids,
@@ -84,14 +99,14 @@ class ApiServer:
         self.lister = StoreLister(store)
         self.registry = Registry(catalog)
         self.metrics = Metrics(store, self.registry)
-        self._authorizer = authorizer
+        self._authorizer = access.authorizer
+        self._reader = Reader(store)
+        self._watcher = Watcher(store, clock)
         chain = AdmissionChain(admission)
         decoder = Decoder(catalog, self.registry)
         services = ServiceAllocator(self.lister, ids, cidr=config.service_cidr)
         self.kubernetes_service_ip = services.kubernetes_ip
         self.dns_service_ip = services.dns_ip
-        self.reader = Reader(store)
-        self.watcher = Watcher(store, clock, most=config.watches_most)
         self._writer = Writer(
             store=store,
             decoder=decoder,
@@ -104,22 +119,34 @@ class ApiServer:
         )
         self._patcher = Patcher(self._writer, decoder, clock)
         self._deleter = Deleter(store=store, decoder=decoder, admission=chain, clock=clock)
-        self._subresources = Subresources(
-            reader=self.reader,
-            writer=self._writer,
-            patcher=self._patcher,
-            deleter=self._deleter,
-            decoder=decoder,
-            catalog=catalog,
+        self._binder = Binder(
+            store=store, decoder=decoder, catalog=catalog, admission=chain, clock=clock
+        )
+        evictor = Evictor(
             store=store,
             lister=self.lister,
-            nodes=nodes,
-            tokens=tokens,
-            admission=chain,
+            decoder=decoder,
+            catalog=catalog,
+            deleter=self._deleter,
             clock=clock,
         )
+        self._subresources = Subresources(
+            reader=self._reader,
+            writer=self._writer,
+            patcher=self._patcher,
+            scale=ScaleDoor(self._reader, self._writer, decoder, catalog),
+            doors={
+                ("pods", "binding"): self._binder.handle,
+                ("pods", "eviction"): evictor.handle,
+                ("pods", "log"): LogDoor(self._reader, nodes).handle,
+                ("serviceaccounts", "token"): TokenDoor(decoder, catalog, access.tokens).handle,
+            },
+        )
         self._reviews = Reviews(
-            authorizer=authorizer, rules=rules, authenticator=authenticator, decoder=decoder
+            authorizer=access.authorizer,
+            rules=access.rules,
+            authenticator=access.authenticator,
+            decoder=decoder,
         )
         self._documents = Documents(self.registry, git_version=config.git_version)
         self._verbs: dict[str, _Handler] = {
@@ -178,20 +205,20 @@ class ApiServer:
         return self._documents.answer(request)
 
     async def _get(self, served: Served, request: ApiRequest) -> Answer:
-        return Answer(item=await self.reader.get(served, request))
+        return Answer(item=await self._reader.get(served, request))
 
     async def _list(self, served: Served, request: ApiRequest) -> Answer:
-        return Answer(page=await self.reader.list(served, request))
+        return Answer(page=await self._reader.list(served, request))
 
     async def _watch(self, served: Served, request: ApiRequest) -> Answer:
-        return Answer(watch=await self.watcher.watch(served, request))
+        return Answer(watch=await self._watcher.watch(served, request))
 
     async def _create(self, served: Served, request: ApiRequest) -> Answer:
         review = self._reviews.find(served)
         if review is not None:
             return Answer(code=201, obj=await review(served, request))
         if served.storage == "bindings":
-            return await self._subresources.bind(served, request)
+            return await self._binder.handle(served, request)
         if served.info.namespaced and not request.namespace:
             raise errors.path_not_found()
         return await self._writer.create(served, request)
@@ -221,7 +248,7 @@ def attributes_of(request: ApiRequest, *, verb: str = "") -> Attributes:
         version=resource.version,
         resource=resource.plural,
         subresource=request.subresource,
-        namespace=request.namespace,
+        namespace=name if resource == NAMESPACES else request.namespace,
         name=name,
         path=request.path,
         field_selector=request.options.get("fieldSelector", ""),

@@ -10,7 +10,6 @@ from typing import Final
 
 from ekslab.kit.clock import Clock, Timer
 from ekslab.kube.api import errors
-from ekslab.kube.api.objects import Item
 from ekslab.kube.api.ports import WatchEvent
 from ekslab.kube.api.requests import ApiRequest
 from ekslab.kube.apiserver.options import ListOptions, list_options
@@ -111,11 +110,9 @@ class ServedWatch:
 class Watcher:
     """Opens watches."""
 
-    def __init__(self, store: Store, clock: Clock, *, most: int) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._most = most
-        self.open_count = 0
 
     async def watch(self, served: Served, request: ApiRequest) -> ServedWatch:
         """Open a watch by the rules of resourceVersion and sendInitialEvents.
@@ -157,11 +154,10 @@ class Watcher:
     ) -> tuple[int, list[WatchEvent]]:
         """The revision of the state and an ADDED event for each object of it that matches."""
         page = await self._store.list(served.storage, namespace)
-        items: Sequence[Item] = page.items
-        if not chosen.everything:
-            items = [item for item in items if chosen.matches(item)]
         return page.revision, [
-            WatchEvent("ADDED", item.revision, served.item_of(item)) for item in items
+            WatchEvent("ADDED", item.revision, served.item_of(item))
+            for item in page.items
+            if chosen.everything or chosen.matches(item)
         ]
 
 

@@ -130,16 +130,18 @@ class Writer:
             return Made(obj)
 
         may_create = not rules.subresource and served.strategy.allows_create_on_update
-        return await self.change(served, request, options, rules, make, may_create=may_create)
+        return await self.change(
+            served, request, options=options, rules=rules, make=make, may_create=may_create
+        )
 
     async def change(
         self,
         served: Served,
         request: ApiRequest,
+        *,
         options: WriteOptions,
         rules: Rules,
         make: Make,
-        *,
         may_create: bool = False,
     ) -> Answer:
         """Read, make, check, transact; again while somebody else is faster (bounded).
@@ -157,7 +159,9 @@ class Writer:
                 self._may_create(request)
                 return await self._create(served, request, options, make(None, None))
             try:
-                return await self._change_once(served, request, options, rules, make, item)
+                return await self._change_once(
+                    served, request, item, options=options, rules=rules, make=make
+                )
             except RevisionConflictError:
                 del request.warnings[:]
         raise errors.conflict(resource.group, resource.plural, request.name)
@@ -225,10 +229,11 @@ class Writer:
         self,
         served: Served,
         request: ApiRequest,
+        item: Item,
+        *,
         options: WriteOptions,
         rules: Rules,
         make: Make,
-        item: Item,
     ) -> Answer:
         old = served.object_of(item)
         made = make(old, item)
@@ -422,4 +427,4 @@ def _is_done(served: Served, obj: Object, old: Object) -> bool:
     before = old["metadata"]
     if served.storage == "namespaces":
         return "deletionTimestamp" in before and not (obj.get("spec") or {}).get("finalizers")
-    return before.get("deletionGracePeriodSeconds") == 0
+    return bool(before.get("deletionGracePeriodSeconds") == 0)

@@ -191,7 +191,7 @@ def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
 
 
 def _namespace(obj: Object) -> str:
-    return cast(str, obj["metadata"].get("namespace", ""))
+    return cast("str", obj["metadata"].get("namespace", ""))
 
 
 def _object(answer: Answer) -> Object:

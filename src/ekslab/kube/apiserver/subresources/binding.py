@@ -77,10 +77,12 @@ class Binder:
             )
             await self._admission.admit(asked)
             await self._admission.validate(asked)
-        await self._bind(served, Key("pods", request.namespace, name), binding, options.dry_run)
+        await self._bind(
+            served, Key("pods", request.namespace, name), binding, dry_run=options.dry_run
+        )
         return Answer(code=201, obj=SUCCESS)
 
-    async def _bind(self, served: Served, key: Key, binding: Object, dry_run: bool) -> None:
+    async def _bind(self, served: Served, key: Key, binding: Object, *, dry_run: bool) -> None:
         for _ in range(_ATTEMPTS):
             item = await self._store.get_latest(key)
             if item is None:

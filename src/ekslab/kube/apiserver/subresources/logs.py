@@ -50,7 +50,8 @@ class LogDoor:
 
 async def _nothing() -> AsyncIterator[bytes]:
     """The log of a pod no node has taken yet."""
-    for piece in ():
+    nothing: tuple[bytes, ...] = ()
+    for piece in nothing:
         yield piece
 
 

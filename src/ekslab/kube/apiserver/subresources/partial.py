@@ -34,7 +34,7 @@ def _count_generation(obj: Object, old: Object) -> None:
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 
-def _ephemeral_containers(served: Served) -> Rules:
+def _ephemeral_containers(_served: Served) -> Rules:
     def prepare(obj: Object, old: Object) -> None:
         wanted = (obj.get("spec") or {}).get("ephemeralContainers")
         _keep_all_but(obj, old)
@@ -47,7 +47,6 @@ def _ephemeral_containers(served: Served) -> Rules:
         _count_generation(obj, old)
 
     def validate(obj: Object, old: Object) -> list[Cause]:
-        del served
         path = "spec.ephemeralContainers"
         before = {entry["name"]: entry for entry in old["spec"].get("ephemeralContainers") or ()}
         now = {entry.get("name", ""): entry for entry in obj["spec"].get("ephemeralContainers", ())}

@@ -4,14 +4,14 @@ Upstream: `pkg/registry/apps/{deployment,replicaset,statefulset}/storage` and
 `pkg/registry/core/replicationcontroller/storage` (ScaleREST).
 """
 
-from typing import Any
+from typing import Any, Final
 
 from ekslab.kube.api import errors
 from ekslab.kube.api.errors import Cause
 from ekslab.kube.api.objects import Item, editable
 from ekslab.kube.api.ports import Answer
 from ekslab.kube.api.requests import ApiRequest, Object
-from ekslab.kube.api.schema.model import Schema
+from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.selectors import label_selector
 from ekslab.kube.apiserver.decoding import Decoder
 from ekslab.kube.apiserver.options import WriteOptions, write_options
@@ -20,18 +20,19 @@ from ekslab.kube.apiserver.reading import Reader
 from ekslab.kube.apiserver.registry import Served
 from ekslab.kube.apiserver.writing import Made, Make, Rules, Writer
 
-_KIND = "Scale"
-_API_VERSION = "autoscaling/v1"
+_KIND: Final = "Scale"
+_API_VERSION: Final = "autoscaling/v1"
+_TYPE: Final = "io.k8s.api.autoscaling.v1.Scale"
 
 
 class ScaleDoor:
     """Gets, updates and patches the Scale of an object."""
 
-    def __init__(self, reader: Reader, writer: Writer, decoder: Decoder, schema: Schema) -> None:
+    def __init__(self, reader: Reader, writer: Writer, decoder: Decoder, catalog: Catalog) -> None:
         self._reader = reader
         self._writer = writer
         self._decoder = decoder
-        self._schema = schema
+        self._schema = catalog.type(_TYPE)
 
     async def handle(self, served: Served, request: ApiRequest) -> Answer:
         """Answer get, update and patch."""
@@ -46,7 +47,7 @@ class ScaleDoor:
         )
         strategy = served.strategy
         rules = Rules("scale", strategy.prepare_update, strategy.validate_update)
-        answer = await self._writer.change(served, request, options, rules, make)
+        answer = await self._writer.change(served, request, options=options, rules=rules, make=make)
         obj = answer.item.object if answer.item is not None else answer.obj
         assert obj is not None
         return Answer(code=answer.code, obj=scale_of(obj))
