@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ekslab.bridge.addons import default as default_addons
-from ekslab.bridge.aws.client import AwsClient
+from ekslab.bridge.aws.client import AwsClient, AwsError
 from ekslab.bridge.aws.credentials import CredentialSource, RenewedKeys
 from ekslab.bridge.aws.mirror import Mirror
 from ekslab.bridge.control_planes import ControlPlaneRecord, ControlPlanes, RunningControlPlane
@@ -22,6 +22,7 @@ from ekslab.bridge.identity.authenticator import IamAuthenticator, Mappings
 from ekslab.bridge.kubernetes_side import KubernetesSide
 from ekslab.bridge.nodes.group_controller import NodeGroupController
 from ekslab.bridge.nodes.machines import Machines
+from ekslab.bridge.nodes.sizes import InstanceType
 from ekslab.cloud.ports import ChangeFeed, Endpoint, Reports
 from ekslab.kit.clock import Clock, WallClock
 from ekslab.kit.ids import Ids
@@ -84,6 +85,16 @@ class Bridge:
         """The Kubernetes side of a cluster, None while it does not run."""
         running = self.control_planes.get(name)
         return running.side if isinstance(running, _Running) else None
+
+    async def size_of(self, instance_type: str) -> InstanceType:
+        """What an instance type gives to pods.
+
+        Raises:
+            AwsError: there is no such type, or the account is not there yet.
+        """
+        if self._machines is None:
+            raise AwsError("ServiceUnavailable", 503, "the account is not up yet")
+        return await self._machines.size(instance_type)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -233,7 +244,7 @@ class _Launcher:
             vpc=str(vpc.get("vpcId") or ""),
             endpoint=running.cluster.url,
             kubernetes_version=record.version,
-            kubernetes_release=running.cluster.release,
+            kubernetes_release=running.cluster.git_version.partition("-")[0],
             service_cidr=record.service_cidr,
         )
         objects = default_addons.objects(

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ekslab.bridge.cloud_controller import CloudController, InstanceOf
 from ekslab.bridge.identity import config_map
-from ekslab.bridge.nodes import groups, labels
+from ekslab.bridge.nodes import groups, labels, sizes
 from ekslab.bridge.nodes.machines import Boot
 from ekslab.kit import logs
 from ekslab.kit.tasks import TaskGroup
@@ -129,9 +129,11 @@ class KubernetesSide:
             provider_id=labels.provider_id(boot.instance),
             labels=labels.kubelet_labels(boot.instance, boot.size, boot.nodegroup),
             taints=labels.kubelet_taints(boot.nodegroup),
-            size=boot.size,
+            capacity=sizes.capacity(boot.size),
+            allocatable=sizes.allocatable(boot.size),
             addresses=labels.addresses(boot.instance),
-            zone=boot.zone,
+            architecture=boot.size.architecture,
+            kubelet_version=self.cluster.git_version,
         )
         self.cluster.nodes.add(spec, client, boot.addresses)
 

@@ -1,1 +1,372 @@
-"""Composes one control plane."""
+"""Composes ONE control plane with its simulated nodes: the only place that knows every room.
+
+    store <- API server <- HTTP, in-process clients <- controllers, scheduler, node agents
+
+A cluster is a library object, a tenant: it owns its port, its certificate authority and its data
+directory, and shares schemas and documents with every other cluster of its Kubernetes version.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from ekslab.kit.clock import Clock, WallClock
+from ekslab.kit.ids import Ids
+from ekslab.kit.rng import Rng
+from ekslab.kit.serving import AsgiServer, tcp_listener
+from ekslab.kit.tasks import Service, TaskGroup
+from ekslab.kube.api.ports import Answer, Authenticator, Authorizer, Client, Lister, PatchType
+from ekslab.kube.api.requests import ApiRequest, Attributes, Object, UserInfo
+from ekslab.kube.api.resources import Resource
+from ekslab.kube.api.schema import catalog
+from ekslab.kube.api.well_known import (
+    AUTHENTICATED_GROUP,
+    MASTERS_GROUP,
+    NODE_USER_PREFIX,
+    NODES,
+    NODES_GROUP,
+    SERVICE_ACCOUNTS_GROUP,
+)
+from ekslab.kube.apiserver.admission import default_plugins
+from ekslab.kube.apiserver.bootstrap import Advertised, bootstrap
+from ekslab.kube.apiserver.documents import git_version_of
+from ekslab.kube.apiserver.http import HttpApp
+from ekslab.kube.apiserver.lister import StoreLister
+from ekslab.kube.apiserver.protocol import PeerCertificateProtocol
+from ekslab.kube.apiserver.server import ApiServer, ServerConfig
+from ekslab.kube.auth import pki
+from ekslab.kube.auth.authenticators import AuthenticatorChain, CertificateAuthenticator
+from ekslab.kube.auth.authorizers import AuthorizerChain, MastersAuthorizer
+from ekslab.kube.auth.cluster_keys import ClusterKeys
+from ekslab.kube.auth.node import NodeAuthorizer
+from ekslab.kube.auth.rbac import MissingRoleError, RbacAuthorizer
+from ekslab.kube.auth.service_accounts import (
+    ServiceAccountAuthenticator,
+    ServiceAccountTokens,
+    service_account_user,
+)
+from ekslab.kube.auth.tokens import TokenFormat
+from ekslab.kube.client.in_process import InProcessClient
+from ekslab.kube.client.informers import InformerFactory
+from ekslab.kube.controllers.catalog import all_controllers
+from ekslab.kube.net.address_pools import AddressPool, NodeSlices, PoolExhaustedError
+from ekslab.kube.node.simulated.agent import NodeSpec, SimulatedNodes
+from ekslab.kube.node.standalone import PoolAddresses, node_specs
+from ekslab.kube.runtime.controller import ControllerRunner, Toolbox
+from ekslab.kube.runtime.events import EventRecorder
+from ekslab.kube.scheduler.loop import Scheduler
+from ekslab.kube.store.memory import MemoryStore
+from ekslab.kube.store.sqlite import open_store
+
+_HOST: Final = "127.0.0.1"
+ADMIN: Final = UserInfo(name="system:apiserver", groups=(MASTERS_GROUP, AUTHENTICATED_GROUP))
+_SCHEDULER: Final = UserInfo(name="system:kube-scheduler", groups=(AUTHENTICATED_GROUP,))
+# The lab's own eye on the pods of its simulated fleet: one watch instead of one per node.
+_FLEET: Final = UserInfo(name="ekslab:fleet", groups=(MASTERS_GROUP, AUTHENTICATED_GROUP))
+_RENEWAL_CHECK_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig:
+    """What one control plane is made with.
+
+    Attributes:
+        name: for logs and certificates.
+        kubernetes_version: one of `catalog.SUPPORTED_VERSIONS`.
+        service_cidr: where Services get their addresses from.
+        pod_cidr: where pods of nodes without a VPC get theirs from.
+        node_cidr: where such nodes get theirs from.
+        issuer: issuer of service account tokens.
+        data_dir: store, keys and certificates; None keeps everything in memory.
+        port: of the HTTPS endpoint on loopback; 0 takes any, None serves no socket.
+        server_names: DNS names of the endpoint beside the usual ones.
+    """
+
+    name: str
+    kubernetes_version: str = catalog.DEFAULT_VERSION
+    service_cidr: str = "10.100.0.0/16"
+    pod_cidr: str = "10.128.0.0/9"
+    node_cidr: str = "100.64.0.0/10"
+    issuer: str = "https://kubernetes.default.svc.cluster.local"
+    data_dir: Path | None = None
+    port: int | None = 0
+    server_names: tuple[str, ...] = ()
+
+
+class Cluster:
+    """One control plane: start it, talk to it through clients, stop it."""
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        *,
+        clock: Clock,
+        wall_clock: WallClock,
+        rng: Rng,
+        authenticators: Sequence[Authenticator] = (),
+    ) -> None:
+        """`authenticators` are asked after those of the cluster itself (the IAM authenticator).
+
+        Raises:
+            OSError, StoreError: the data directory cannot be used.
+            UnsupportedVersionError: there is no such Kubernetes version here.
+        """
+        self.config = config
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._rng = rng
+        self._ids = Ids(rng.fork("ids"))
+        self._catalog = catalog.load(config.kubernetes_version)
+        self._keys = ClusterKeys(
+            config.data_dir,
+            service_cidr=config.service_cidr,
+            server_names=config.server_names,
+            now=wall_clock.now(),
+        )
+        self._store = open_store(config.data_dir / "store.db") if config.data_dir else MemoryStore()
+        self.lister: Lister = StoreLister(self._store)
+        self._rbac = RbacAuthorizer(self.lister)
+        self._extra_authorizers: list[Authorizer] = []
+        self.authenticator = self._authenticators(authenticators)
+        self.nodes = SimulatedNodes(
+            clock=clock, fleet=InProcessClient(self, _FLEET, field_manager="kubelet")
+        )
+        self._slices = NodeSlices(config.pod_cidr, now=clock.now)
+        self._node_addresses = AddressPool(config.node_cidr, now=clock.now)
+        self._server: ApiServer | None = None
+        self._informers: InformerFactory | None = None
+        self._serving: AsgiServer | None = None
+        self._running: Service | None = None
+
+    def add_authorizer(self, authorizer: Authorizer) -> None:
+        """Ask this one too, after RBAC. Before `start` only."""
+        self._extra_authorizers.append(authorizer)
+
+    async def start(self) -> None:
+        """Serve, make the default objects, run controllers and scheduler.
+
+        Raises:
+            OSError: the port cannot be used.
+        """
+        self._server = self._make_server()
+        listener = tcp_listener(_HOST, self.config.port) if self.config.port is not None else None
+        port = listener.getsockname()[1] if listener is not None else 0
+        ca_pem = self.authority_pem
+        await bootstrap(self._server, Advertised(address=_HOST, port=port, client_ca_pem=ca_pem))
+        if listener is not None:
+            self._serving = AsgiServer(
+                HttpApp(self._server, self.authenticator, ids=self._ids),
+                listener,
+                tls=self._keys.tls_context(),
+                protocol=PeerCertificateProtocol,
+            )
+            await self._serving.start()
+        self._running = Service(self._run(), name=f"cluster-{self.config.name}")
+
+    async def stop(self) -> None:
+        """End everything; what is in the data directory stays."""
+        if self._serving is not None:
+            await self._serving.stop()
+        if self._running is not None:
+            await self._running.stop()
+        await self._store.close()
+
+    async def wait(self) -> None:
+        """Wait until the cluster ends by itself; raises what ended it."""
+        assert self._running is not None, "the cluster was not started"
+        await self._running.wait()
+
+    @property
+    def port(self) -> int:
+        """The port of the endpoint; 0 without one."""
+        return self._serving.port if self._serving is not None else 0
+
+    @property
+    def url(self) -> str:
+        """The endpoint."""
+        return f"https://{_HOST}:{self.port}"
+
+    @property
+    def authority_pem(self) -> str:
+        """The certificate that clients trust."""
+        return self._keys.authority.certificate_pem.decode()
+
+    @property
+    def authority(self) -> pki.Authority:
+        """The cluster's CA, to issue client certificates with."""
+        return self._keys.authority
+
+    @property
+    def git_version(self) -> str:
+        """The full Kubernetes version as `/version` says it: `v1.36.0-eks-0123456`."""
+        return git_version_of(self.config.kubernetes_version)
+
+    def client(self, user: UserInfo, *, field_manager: str = "ekslab") -> Client:
+        """An in-process client bound to one identity."""
+        return InProcessClient(self, user, field_manager=field_manager)
+
+    def toolbox(self, user: UserInfo, *, component: str) -> Toolbox:
+        """What a controller that acts as `user` is given."""
+        client = self.client(user, field_manager=component)
+        return Toolbox(
+            client=client,
+            informers=InformerFactory(client, clock=self._clock),
+            events=EventRecorder(client, component=component, clock=self._clock),
+            clock=self._clock,
+            rng=self._rng.fork(component),
+            ids=self._ids,
+        )
+
+    def role_allows(self, role: str, attributes: Attributes) -> bool:
+        """Whether the rules of a ClusterRole allow a request, whatever bindings say."""
+        reference = {"kind": "ClusterRole", "name": role}
+        try:
+            rules = self._rbac.rules_of(reference, attributes.namespace)
+        except MissingRoleError:
+            return False
+        return any(rule.allows(attributes) for rule in rules)
+
+    def count(self, resource: Resource) -> int:
+        """How many objects of a type there are."""
+        return len(self.lister.list(resource))
+
+    async def add_nodes(self, count: int, **size: Mapping[str, str]) -> int:
+        """Boot simulated nodes that have no machine behind them; gives how many.
+
+        Their pods get addresses from slices of `pod_cidr`. `size` may give `capacity` and
+        `allocatable`.
+        """
+        taken = [item.name for item in self.lister.list(NODES) if item.name.startswith("sim-")]
+        first = int(max(taken, default="sim-0")[4:]) + 1
+        specs = node_specs(
+            count,
+            address=self._node_addresses.allocate,
+            first=first,
+            **size,
+        )
+        self._boot(specs)
+        return len(specs)
+
+    def _boot(self, specs: Sequence[NodeSpec]) -> None:
+        for spec in specs:
+            pool = self._slices.pool(spec.name)
+            sliced = replace(spec, pod_cidr=pool.cidr)
+            self.nodes.add(
+                sliced,
+                self.node_client(spec.name),
+                PoolAddresses(pool, exhausted=PoolExhaustedError),
+            )
+
+    def node_client(self, name: str) -> Client:
+        """A client with the identity of a node."""
+        user = UserInfo(name=NODE_USER_PREFIX + name, groups=(NODES_GROUP, AUTHENTICATED_GROUP))
+        return self.client(user, field_manager="kubelet")
+
+    async def apply(self, objects: Iterable[Object], *, user: UserInfo, field_manager: str) -> None:
+        """Apply objects server-side, in order, as one user and field manager."""
+        client = self.client(user, field_manager=field_manager)
+        for obj in objects:
+            info = self._catalog.by_kind[obj["apiVersion"], obj["kind"]]
+            await client.patch(
+                info.resource,
+                obj["metadata"]["name"],
+                obj["metadata"].get("namespace", ""),
+                patch=obj,
+                patch_type=PatchType.APPLY,
+            )
+
+    def _authenticators(self, extra: Sequence[Authenticator]) -> AuthenticatorChain:
+        now = self._wall_clock.now
+        self._tokens = ServiceAccountTokens(
+            TokenFormat(self.config.issuer, self._keys.signing_key),
+            self.lister,
+            ids=self._ids,
+            now=now,
+        )
+        return AuthenticatorChain(
+            [
+                CertificateAuthenticator(self._keys.authority.certificate, now=now),
+                ServiceAccountAuthenticator(self._tokens),
+                *extra,
+            ],
+            now=now,
+        )
+
+    def _make_server(self) -> ApiServer:
+        authorizer = AuthorizerChain(
+            [
+                MastersAuthorizer(),
+                NodeAuthorizer(self.lister),
+                self._rbac,
+                *self._extra_authorizers,
+            ]
+        )
+        return ApiServer(
+            catalog=self._catalog,
+            store=self._store,
+            authorizer=authorizer,
+            rules=self._rbac,
+            authenticator=self.authenticator,
+            tokens=self._tokens,
+            admission=default_plugins(self.lister, self._clock, self._ids, authorizer=authorizer),
+            clock=self._clock,
+            ids=self._ids,
+            nodes=self.nodes,
+            config=ServerConfig(service_cidr=self.config.service_cidr),
+        )
+
+    async def handle(self, request: ApiRequest) -> Answer:
+        """Carry out one request: the cluster is itself a `RequestHandler`."""
+        assert self._server is not None, "the cluster was not started"
+        return await self._server.handle(request)
+
+    async def _run(self) -> None:
+        identities = _Identities(self)
+        controllers = all_controllers(
+            identities.client,
+            catalog=self._catalog,
+            clock=self._clock,
+            rng=self._rng.fork("controllers"),
+            ids=self._ids,
+            authority_pem=self.authority_pem,
+        )
+        scheduler = Scheduler(
+            self.client(_SCHEDULER, field_manager="kube-scheduler"),
+            clock=self._clock,
+            rng=self._rng.fork("scheduler"),
+        )
+        async with TaskGroup(self.config.name) as tasks:
+            tasks.start(self.nodes.run(), name="nodes")
+            tasks.start(ControllerRunner(controllers).run(), name="controllers")
+            tasks.start(scheduler.run(), name="scheduler")
+            tasks.start(self._renew_certificates(), name="certificates")
+
+    async def _renew_certificates(self) -> None:
+        while True:
+            await self._clock.sleep(_RENEWAL_CHECK_S)
+            self._keys.renew(self._wall_clock.now())
+
+
+class _Identities:
+    """Clients of the controllers: each is its own service account, as upstream runs them
+    (`--use-service-account-credentials`).
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def client(self, controller: str) -> Client:
+        """The client of one controller, by its name; "" is the controller manager itself."""
+        if not controller:
+            user = UserInfo("system:kube-controller-manager", (AUTHENTICATED_GROUP,))
+        else:
+            user = replace(
+                service_account_user("kube-system", controller),
+                groups=(
+                    SERVICE_ACCOUNTS_GROUP,
+                    f"{SERVICE_ACCOUNTS_GROUP}:kube-system",
+                    AUTHENTICATED_GROUP,
+                ),
+            )
+        return self._cluster.client(user, field_manager="kube-controller-manager")

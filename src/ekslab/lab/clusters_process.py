@@ -11,6 +11,7 @@ from ekslab.bridge.aws.cloud_socket import CloudSocket
 from ekslab.bridge.aws.http_endpoint import HttpEndpoint
 from ekslab.bridge.bridge import Bridge, Surroundings
 from ekslab.bridge.kubernetes_side import is_ready
+from ekslab.bridge.nodes import sizes
 from ekslab.cloud.gateway.sigv4 import Keys
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock, lab_clock
@@ -18,6 +19,7 @@ from ekslab.kit.rng import Rng, fresh_seed
 from ekslab.kit.serving import AsgiServer, unix_listener
 from ekslab.kit.tasks import TaskGroup
 from ekslab.kube.api.schema import catalog
+from ekslab.kube.api.well_known import PODS
 from ekslab.lab import first_cluster, kubeconfig, process
 from ekslab.lab.control import ControlApp
 from ekslab.lab.home import Home, LabConfig, LabError, write_private
@@ -184,7 +186,7 @@ class ClustersProcess:
                     "endpoint": running.cluster.url,
                     "nodes": len(nodes),
                     "nodes_ready": sum(1 for node in nodes if is_ready(node.object)),
-                    "pods": running.cluster.pod_count(),
+                    "pods": running.cluster.count(PODS),
                 }
             )
         return rows
@@ -193,11 +195,13 @@ class ClustersProcess:
         return next((row for row in self._rows() if row["name"] == name), {})
 
     async def _add_nodes(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        side = self._bridge.side(body["cluster"]) if self._bridge is not None else None
-        if side is None:
+        bridge = self._bridge
+        running = bridge.control_planes.get(body["cluster"]) if bridge is not None else None
+        if bridge is None or running is None:
             raise LabError(f"no cluster {body['cluster']!r} runs in this lab")
-        added = await side.add_standalone_nodes(
-            int(body["count"]), instance_type=body["instance_type"]
+        size = await bridge.size_of(body["instance_type"])
+        added = await running.cluster.add_nodes(
+            int(body["count"]), capacity=sizes.capacity(size), allocatable=sizes.allocatable(size)
         )
         return {"added": added}
 

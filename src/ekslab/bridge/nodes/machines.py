@@ -147,7 +147,7 @@ class Machines:
         host = self._host_of(cluster) if cluster else None
         if host is None:
             return  # nudge_cluster brings it back when its cluster is up
-        size = await self._size(instance["InstanceType"])
+        size = await self.size(instance["InstanceType"])
         keys = RenewedKeys(
             await self._credentials.instance_session(ident), wall_clock=self._wall_clock
         )
@@ -192,7 +192,12 @@ class Machines:
         ]
         return sorted(found, key=lambda one: int(one["Attachment"].get("DeviceIndex") or 0))
 
-    async def _size(self, name: str) -> InstanceType:
+    async def size(self, name: str) -> InstanceType:
+        """What an instance type gives, as EC2 describes it.
+
+        Raises:
+            AwsError: there is no such type.
+        """
         size = self._sizes.get(name)
         if size is None:
             answer = await self._aws.query("ec2", "DescribeInstanceTypes", InstanceType=[name])

@@ -59,9 +59,8 @@ class AddressManager:
         """The pod is gone."""
         self._pool.release(uid, self._clock.now())
 
-    def adopt(self, namespace: str, pod: str, uid: str, address: str) -> None:
+    def adopt(self, uid: str, address: str) -> None:
         """The pod has had this address since before this process."""
-        self._log.debug("adopted", namespace=namespace, pod=pod, address=address)
         self._pool.adopt(uid, address)
 
     async def run(self) -> None:
