@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from ekslab.kube.api.errors import ApiError, bad_request
@@ -16,10 +17,16 @@ from ekslab.kube.api.requests import Object
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.schema.compiled import CompiledType, Compiler
 from ekslab.kube.api.schema.model import Schema
+from ekslab.kube.api.schema.scalars import Pairs, word_of
 from ekslab.kube.api.schema.syntax import TOO_DEEP, syntax_error
-from ekslab.kube.api.schema.walking import DecodeError, Pairs, Walk, parse_pairs
+from ekslab.kube.api.schema.walking import DecodeError, Walk, parse_pairs
+from ekslab.kube.api.schema.yaml_text import YamlError, parse_yaml
 
 _SUMMARY_BYTES: Final = 30
+_HEAD: Final = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\"";'
+    ' Kind string "json:\\"kind,omitempty\\"" }'
+)
 
 
 class FieldValidation(Enum):
@@ -76,7 +83,8 @@ class Checker:
         api_version: str,
         mode: FieldValidation,
     ) -> Checked:
-        """Check a JSON text. Kind and apiVersion in it are kept as they are, not compared.
+        """Check a JSON text. Kind and apiVersion in it are kept as they are, not compared (`said`
+        reads them first, for who wants to).
 
         Raises:
             ApiError: 400 in upstream's words.
@@ -94,6 +102,36 @@ class Checker:
             api_version=said_version or api_version,
             mode=mode,
             said_kind=said_kind,
+        )
+
+    def decode_yaml(
+        self,
+        raw: bytes,
+        schema: Schema,
+        *,
+        kind: str,
+        api_version: str,
+        mode: FieldValidation,
+    ) -> Checked:
+        """Check a YAML text; duplicate keys are told with their lines, as upstream tells them.
+
+        Raises:
+            ApiError: 400 in upstream's words.
+        """
+        try:
+            parsed, problems = parse_yaml(raw)
+        except YamlError as error:
+            raise unrecognized(kind, str(error), raw) from None
+        parsed = needed_object(parsed, raw, kind=kind)
+        said_kind, said_version = _said(parsed)
+        return _walked(
+            parsed,
+            schema,
+            kind=kind,
+            api_version=said_version or api_version,
+            mode=mode,
+            said_kind=said_kind,
+            problems=problems,
         )
 
     def _compiled(self, schema: Schema) -> CompiledType | None:
@@ -119,8 +157,9 @@ def _walked(
     api_version: str,
     mode: FieldValidation,
     said_kind: str = "",
+    problems: Sequence[str] = (),
 ) -> Checked:
-    walk = Walk()
+    walk = Walk(list(problems), tells_duplicates=not problems)
     try:
         checked = walk.object(obj, schema, go_name=kind)
     except DecodeError as error:
@@ -132,6 +171,29 @@ def _walked(
         raise cannot_be_handled(kind, api_version, why, said_kind=said_kind)
     warnings = tuple(walk.problems) if mode is FieldValidation.WARN else ()
     return Checked(checked, warnings)
+
+
+class _Said(msgspec.Struct):
+    """Kind and version in a body, without a look at the rest."""
+
+    kind: str = ""
+    apiVersion: str = ""  # noqa: N815 - the wire's name
+
+
+_said_decoder: Final = msgspec.json.Decoder(_Said)
+
+
+def said(raw: bytes, *, kind: str) -> tuple[str, str]:
+    """`(kind, apiVersion)` that a JSON text names, "" where it does not.
+
+    Raises:
+        ApiError: 400 in upstream's words, it is no JSON or no object.
+    """
+    try:
+        found = _said_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _said(parsed_pairs(raw, kind=kind))
+    return found.kind, found.apiVersion
 
 
 def cannot_be_handled(kind: str, api_version: str, why: str, *, said_kind: str = "") -> ApiError:
@@ -158,7 +220,7 @@ def _summary(raw: bytes) -> str:
 
 
 def parsed_pairs(raw: bytes, *, kind: str) -> Any:
-    """A JSON text parsed for the exact walk.
+    """A JSON object parsed for the exact walk; null is an empty one, as in Go.
 
     Raises:
         ApiError: 400, it is no JSON or no object.
@@ -167,9 +229,25 @@ def parsed_pairs(raw: bytes, *, kind: str) -> Any:
     if wrong is not None:
         raise unrecognized(kind, wrong, raw)
     try:
-        return parse_pairs(raw)
+        parsed = parse_pairs(raw)
     except RecursionError:
         raise unrecognized(kind, TOO_DEEP, raw) from None
+    return needed_object(parsed, raw, kind=kind)
+
+
+def needed_object(parsed: Any, raw: bytes, *, kind: str) -> Any:
+    """What was parsed from `raw`, if it is an object or null.
+
+    Raises:
+        ApiError: 400, it is neither.
+    """
+    if parsed is None:
+        return Pairs()
+    if not isinstance(parsed, Mapping | Pairs):
+        raise unrecognized(
+            kind, f"json: cannot unmarshal {word_of(parsed)} into Go value of type {_HEAD}", raw
+        )
+    return parsed
 
 
 def _said(parsed: Any) -> tuple[str, str]:

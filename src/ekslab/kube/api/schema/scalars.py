@@ -16,6 +16,10 @@ from ekslab.kube.api.schema.model import Kind
 _BOUNDS: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
+class Pairs(list[tuple[str, Any]]):
+    """A JSON object as it was written: keys in order, duplicates kept."""
+
+
 class FloatText(float):
     """A number with fraction or exponent that remembers how it was written."""
 
@@ -52,11 +56,9 @@ def word_of(value: Any) -> str:
         return "string"
     if isinstance(value, (int, float)):
         return "number"
-    return "object" if isinstance(value, Mapping) or _is_pairs(value) else "array"
-
-
-def _is_pairs(value: Any) -> bool:
-    return type(value).__name__ == "Pairs"
+    if value is None:
+        return "null"
+    return "object" if isinstance(value, Mapping | Pairs) else "array"
 
 
 def number_text(value: float) -> str:

@@ -16,6 +16,7 @@ from ekslab.kube.api.schema.scalars import (
     SCALARS,
     ZEROS,
     FloatText,
+    Pairs,
     ParseError,
     WrongValueError,
     word_of,
@@ -24,10 +25,6 @@ from ekslab.kube.api.schema.scalars import (
 _ERRORS_MOST: Final = 100  # sigs.k8s.io/json stops counting there too
 _DIGITS_MOST: Final = 400
 _LEFT_OUT: Final = object()
-
-
-class Pairs(list[tuple[str, Any]]):
-    """A JSON object as it was written: keys in order, duplicates kept."""
 
 
 class DecodeError(Exception):
@@ -72,9 +69,13 @@ def _text(text: str) -> str:
 
 @dataclass(slots=True)
 class Walk:
-    """One walk; `problems` collects unknown and duplicate fields in the order they were met."""
+    """One walk; `problems` collects unknown and duplicate fields in the order they were met.
+
+    `tells_duplicates` is off where the parser has told them already (YAML).
+    """
 
     problems: list[str] = field(default_factory=list)
+    tells_duplicates: bool = True
     _seen: set[str] = field(default_factory=set)
 
     def object(self, value: Any, schema: Schema, *, go_name: str) -> dict[str, Any]:
@@ -170,6 +171,8 @@ class Walk:
         return found
 
     def _problem(self, what: str, path: str, key: str) -> None:
+        if what == "duplicate" and not self.tells_duplicates:
+            return
         text = f'{what} field "{path}.{key}"' if path else f'{what} field "{key}"'
         if text not in self._seen and len(self.problems) < _ERRORS_MOST:
             self._seen.add(text)
