@@ -34,7 +34,7 @@ from ekslab.kube.apiserver.documents import git_version_of
 from ekslab.kube.apiserver.http import HttpApp
 from ekslab.kube.apiserver.lister import StoreLister
 from ekslab.kube.apiserver.protocol import PeerCertificateProtocol
-from ekslab.kube.apiserver.server import ApiServer, ServerConfig
+from ekslab.kube.apiserver.server import Access, ApiServer, ServerConfig
 from ekslab.kube.auth import pki
 from ekslab.kube.auth.authenticators import AuthenticatorChain, CertificateAuthenticator
 from ekslab.kube.auth.authorizers import AuthorizerChain, MastersAuthorizer
@@ -305,10 +305,12 @@ class Cluster:
         return ApiServer(
             catalog=self._catalog,
             store=self._store,
-            authorizer=authorizer,
-            rules=self._rbac,
-            authenticator=self.authenticator,
-            tokens=self._tokens,
+            access=Access(
+                authenticator=self.authenticator,
+                authorizer=authorizer,
+                rules=self._rbac,
+                tokens=self._tokens,
+            ),
             admission=default_plugins(self.lister, self._clock, self._ids, authorizer=authorizer),
             clock=self._clock,
             ids=self._ids,

@@ -8,6 +8,7 @@ as `system:apiserver`, a member of system:masters.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 
 from ekslab.kube.api.errors import ApiError
@@ -155,18 +156,20 @@ def _service(ip: str) -> Object:
     }
 
 
+def _addresses(advertised: Advertised) -> list[str]:
+    """Endpoints may not name a loopback address: one that listens there alone has none."""
+    return [] if ip_address(advertised.address).is_loopback else [advertised.address]
+
+
 def _endpoints(advertised: Advertised) -> Object:
+    ports = [{"name": "https", "port": advertised.port, "protocol": "TCP"}]
+    addresses = [{"ip": address} for address in _addresses(advertised)]
     labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     return {
         "apiVersion": ENDPOINTS.api_version,
         "kind": "Endpoints",
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-        "subsets": [
-            {
-                "addresses": [{"ip": advertised.address}],
-                "ports": [{"name": "https", "port": advertised.port, "protocol": "TCP"}],
-            }
-        ],
+        "subsets": [{"addresses": addresses, "ports": ports}] if addresses else [],
     }
 
 
@@ -180,6 +183,9 @@ def _endpoint_slice(advertised: Advertised) -> Object:
             "labels": {"kubernetes.io/service-name": "kubernetes"},
         },
         "addressType": "IPv4",
-        "endpoints": [{"addresses": [advertised.address], "conditions": {"ready": True}}],
+        "endpoints": [
+            {"addresses": [address], "conditions": {"ready": True}}
+            for address in _addresses(advertised)
+        ],
         "ports": [{"name": "https", "port": advertised.port, "protocol": "TCP"}],
     }
