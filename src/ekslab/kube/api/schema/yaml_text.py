@@ -54,7 +54,7 @@ class _Reader:
     def _mapping(self, node: Any) -> Pairs:
         pairs, merged, seen = Pairs(), Pairs(), set()
         for key_node, value_node in node.value:
-            if key_node.tag == _MERGE or (key_node.value == "<<" and key_not node.style):
+            if key_node.tag == _MERGE or (key_node.value == "<<" and not key_node.style):
                 merged.extend(self._merged(value_node))
                 continue
             key = _key(self.value(key_node))
