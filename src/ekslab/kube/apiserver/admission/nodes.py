@@ -180,8 +180,8 @@ def _pod_status(node: str, request: AdmissionRequest) -> None:
         raise refusal(request, f'unexpected operation "{request.operation.value}"')
     old, new = request.old, request.obj
     if old["spec"].get("nodeName") != node:
-        why = f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'
-        raise refusal(request, why)
+        why = "can only update pod status for pods with spec.nodeName set to itself"
+        raise refusal(request, f'node "{node}" {why}')
     if (old["metadata"].get("labels") or {}) != (new["metadata"].get("labels") or {}):
         raise refusal(request, f'node "{node}" cannot update labels through pod status')
     before, after = old.get("status") or {}, new.get("status") or {}
