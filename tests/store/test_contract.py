@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +16,16 @@ from ekslab.kube.store.port import (
     StoreEvent,
     StoreWatch,
 )
+from ekslab.kube.store.sqlite import open_store
 from tests.store.builders import delete, item_of, key, put, value_of
 
 
-@pytest.fixture
-async def store() -> AsyncIterator[MemoryStore]:
-    store = MemoryStore(history_events=1_000, watcher_queue=100)
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MemoryStore]:
+    if request.param == "memory":
+        store = MemoryStore(history_events=1_000, watcher_queue=100)
+    else:
+        store = open_store(tmp_path, history_events=1_000, watcher_queue=100)
     yield store
     await store.close()
 

@@ -33,6 +33,14 @@ class StoreError(Exception):
     """The write could not be made durable (a full disk). Nothing of it is visible."""
 
 
+class StoreLockedError(StoreError):
+    """Another process has the store open."""
+
+
+class StoreFormatError(StoreError):
+    """What lies there is no store, or one of another version."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """Where an object lives: `resource` is `Resource.qualified`, namespace "" if cluster-scoped."""
