@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from ekslab.kube.api import media
 from ekslab.kube.api.errors import ApiError, bad_request
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.schema.catalog import Catalog
@@ -48,7 +49,7 @@ class Decoder:
         """A body that is to be of this kind; absent kind and apiVersion are filled in."""
         raw, content_type = _raw(request)
         if content_type != _JSON:
-            parsed = _parsed(raw, content_type)
+            parsed = media.decode(raw, content_type, kind=kind)
             self.check_kind(parsed, kind=kind, api_version=api_version)
             return self.checked(
                 parsed, request, schema=schema, kind=kind, api_version=api_version, mode=mode
@@ -97,7 +98,7 @@ class Decoder:
         raw, content_type = _raw(request)
         if not raw:
             return {}
-        parsed = _parsed(raw, content_type)
+        parsed = media.decode(raw, content_type, kind="DeleteOptions")
         schema = self._catalog.type(_DELETE_OPTIONS)
         checked = self._checker.check(
             parsed,
@@ -143,12 +144,6 @@ def _accepted(checked: Checked, request: ApiRequest, *, kind: str, api_version: 
     obj["kind"] = kind
     obj["apiVersion"] = api_version
     return obj
-
-
-def _parsed(raw: bytes, content_type: str) -> Object:
-    from ekslab.kube.api import media
-
-    return media.decode(raw, content_type)
 
 
 def _raw(request: ApiRequest) -> tuple[bytes, str]:

@@ -5,13 +5,11 @@ one (`apidiscovery.k8s.io`, all in one), as upstream's `apiserver/pkg/endpoints/
 Made once per generation of the registry.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.resources import ResourceInfo, SubresourceInfo
 from ekslab.kube.apiserver.registry import Registry
-
-AGGREGATED: Final = ("v2", "v2beta1")
 
 
 class Discovery:

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from ekslab.kube.api import errors
+from ekslab.kube.api import errors, media
 from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.ports import Answer, Document
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.schema.catalog import Catalog
-from ekslab.kube.apiserver.discovery import AGGREGATED, Discovery
+from ekslab.kube.apiserver.discovery import Discovery
 from ekslab.kube.apiserver.registry import Registry
 
 if TYPE_CHECKING:
     from ekslab.kube.apiserver.openapi import OpenApi
 
 _GZIP_FROM_BYTES: Final = 16_384
+_DISCOVERIES: Final = (media.DISCOVERY,)
 _TEXT: Final = "text/plain; charset=utf-8"
 _CHECKS: Final = ("ping", "log", "etcd", "poststarthook/start-apiserver-admission-initializer",
                   "poststarthook/rbac/bootstrap-roles",
@@ -184,12 +185,5 @@ def _optional(obj: Object | None) -> Document | None:
 
 def _aggregated_version(accept: str) -> str:
     """The version of aggregated discovery that `Accept` prefers; "" for the old documents."""
-    for part in accept.split(","):
-        media_type, *parameters = (piece.strip() for piece in part.split(";"))
-        given = dict(parameter.partition("=")[::2] for parameter in parameters)
-        if given.get("as") == "APIGroupDiscoveryList" and media_type == "application/json":
-            if given.get("g") == "apidiscovery.k8s.io" and given.get("v") in AGGREGATED:
-                return given["v"]
-        elif media_type in {"application/json", "*/*", "application/*"} and "as" not in given:
-            return ""
-    return ""
+    transform = media.negotiate(accept, transforms=_DISCOVERIES).transform
+    return transform.version if transform is not None else ""

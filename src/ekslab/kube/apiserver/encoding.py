@@ -58,9 +58,9 @@ class Encoder:
         if answer.page is not None:
             assert served is not None
             return self._page(request, served, answer.page, choice, gzip=gzip)
-        if choice.shape and served is not None and answer.item is not None:
+        if choice.transform is not None and served is not None and answer.item is not None:
             item = answer.item
-            if choice.shape == "Table":
+            if choice.is_table():
                 content = b"".join(self._table(request, served.info, [item], item.revision))
             else:
                 content = partial(item)
@@ -79,11 +79,11 @@ class Encoder:
         *,
         gzip: bool,
     ) -> Body:
-        if choice.shape == "Table":
+        if choice.is_table():
             pieces = self._table(request, served.info, page.items, page.revision, page)
         else:
             metadata = orjson.dumps(_list_meta(page))
-            if choice.shape:
+            if choice.transform is not None:
                 head = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1"'
                 encoded = (partial(item) for item in page.items)
             else:
@@ -94,7 +94,7 @@ class Encoder:
                 )
                 encoded = (item.json() for item in page.items)
             pieces = _spliced(head + b',"metadata":' + metadata + b',"items":[', encoded)
-        if choice.base != _JSON:
+        if choice.media_type != _JSON:
             return _finished(b"".join(pieces), choice, gzip=False)
         return _streamed(pieces, choice, gzip=gzip)
 
@@ -159,9 +159,9 @@ class Encoder:
             choice = media.negotiate(accept or _JSON)
         except ApiError:
             return orjson.dumps(error.status()), _JSON
-        if choice.base == _JSON:
+        if choice.media_type == _JSON:
             return orjson.dumps(error.status()), _JSON
-        return media.encode(error.status(), choice.base), choice.base
+        return media.encode(error.status(), choice.media_type), choice.media_type
 
 
 class WatchLines:
@@ -174,18 +174,19 @@ class WatchLines:
         info: ResourceInfo,
         choice: media.MediaChoice,
     ) -> None:
-        if choice.base != _JSON:
+        if choice.media_type != _JSON:
             raise not_acceptable([_JSON])
         self._encoder = encoder
         self._request = request
         self._info = info
-        self._shape = choice.shape
+        self._table = choice.is_table()
+        self._partial = choice.transform is not None and not self._table
         self._first = True
         self.media_type = _JSON
 
     def encode(self, events: Sequence[WatchEvent]) -> bytes:
         """All lines of a batch as one piece."""
-        if self._shape:
+        if self._table or self._partial:
             return b"".join([self._shaped(event) for event in events])
         return b"".join(
             [
@@ -197,7 +198,7 @@ class WatchLines:
     def _shaped(self, event: WatchEvent) -> bytes:
         if event.item is None:
             return self._mark(event)
-        if self._shape == "Table":
+        if self._table:
             obj = self._encoder.event_table(
                 self._request, self._info, event.item, first=self._first
             )
@@ -216,7 +217,7 @@ class WatchLines:
             "apiVersion": self._info.api_version,
             "metadata": meta,
         }
-        if self._shape == "Table":
+        if self._table:
             row = {"cells": [], "object": {**obj, "kind": "PartialObjectMetadata",
                                            "apiVersion": "meta.k8s.io/v1"}}  # fmt: skip
             obj = {
@@ -226,7 +227,7 @@ class WatchLines:
                 "columnDefinitions": tables.columns(self._info),
                 "rows": [row],
             }
-        elif self._shape:
+        elif self._partial:
             obj |= {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
         return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
 
@@ -282,8 +283,8 @@ def _streamed(pieces: Iterator[bytes], choice: media.MediaChoice, *, gzip: bool)
 
 
 def _finished(content: bytes, choice: media.MediaChoice, *, gzip: bool) -> Body:
-    if choice.base != _JSON:
-        content = media.encode(orjson.loads(content), choice.base)
+    if choice.media_type != _JSON:
+        content = media.encode(orjson.loads(content), choice.media_type)
     if gzip and len(content) >= _GZIP_FROM_BYTES:
         return Body(choice.content_type, b"".join(_compressed(iter((content,)))), gzipped=True)
     return Body(choice.content_type, content)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from ekslab.kit.clock import Clock, rfc3339
-from ekslab.kube.api import errors
+from ekslab.kube.api import errors, media
 from ekslab.kube.api.errors import bad_request
 from ekslab.kube.api.objects import Item
 from ekslab.kube.api.ownership import managers
@@ -52,8 +52,6 @@ def parse_patch(request: ApiRequest, kind: PatchType) -> Any:
     if not isinstance(request.body, bytes):
         return request.body
     if kind is PatchType.APPLY:
-        from ekslab.kube.api import media
-
         return media.decode(request.body, "application/yaml")
     try:
         return orjson.loads(request.body)
