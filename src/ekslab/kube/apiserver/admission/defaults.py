@@ -1,6 +1,7 @@
 """The plugins that are on, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
 
-Of upstream's default plugins there are missing: PodSecurity, StorageObjectInUseProtection (nothing
+Of upstream's default plugins there are missing: PodSecurity, ResourceQuota,
+StorageObjectInUseProtection (nothing
 would take its finalizers away yet), the webhooks and the policies in CEL.
 """
 
@@ -18,6 +19,7 @@ from ekslab.kube.apiserver.admission.classes import (
     PersistentVolumeClaimResize,
 )
 from ekslab.kube.apiserver.admission.escalation import RoleEscalation
+from ekslab.kube.apiserver.admission.limit_ranger import LimitRanger
 from ekslab.kube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from ekslab.kube.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from ekslab.kube.apiserver.admission.scheduling import (
@@ -34,6 +36,7 @@ def default_plugins(
     """All plugins of a cluster. `authorizer` is the server's own: some plugins ask it again."""
     return [
         NamespaceLifecycle(lister),
+        LimitRanger(lister),
         ServiceAccountAdmission(lister, clock, ids),
         NodeRestriction(lister),
         TaintNodesByCondition(),
