@@ -1,0 +1,1 @@
+"""The Amazon EKS API, from botocore's service model."""

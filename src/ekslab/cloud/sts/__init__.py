@@ -1,0 +1,1 @@
+"""The Security Token Service: who a caller is, and temporary credentials that really end."""
