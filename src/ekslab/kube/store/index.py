@@ -7,7 +7,6 @@ a put of a known name then costs a plain dict store. Measured over 150,000 names
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 
 from sortedcontainers import SortedDict
 
@@ -77,7 +76,7 @@ class Index:
         for names in self._scope(resource, namespace, after):
             if after is not None and names is self._resources[resource].get(after[0]):
                 start = names.bisect_right(after[1])
-                yield from map(names.__getitem__, islice(names, start, None))
+                yield from map(names.__getitem__, names.islice(start))
             else:
                 yield from names.values()
 

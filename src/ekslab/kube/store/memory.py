@@ -178,8 +178,7 @@ class MemoryStore:
             self._timer.cancel()
         self._hub.close()
         try:
-            if self._unsynced:
-                self._commit([])
+            self._commit([])
         finally:
             self._journal.close(revision=self._issued)
 
