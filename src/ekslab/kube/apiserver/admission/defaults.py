@@ -1,6 +1,6 @@
 """The plugins that are on, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
 
-Of upstream's default plugins there are missing: PodSecurity, ResourceQuota,
+Of upstream's default plugins there are missing: ResourceQuota,
 StorageObjectInUseProtection (nothing
 would take its finalizers away yet), the webhooks and the policies in CEL.
 """
@@ -22,6 +22,7 @@ from ekslab.kube.apiserver.admission.escalation import RoleEscalation
 from ekslab.kube.apiserver.admission.limit_ranger import LimitRanger
 from ekslab.kube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from ekslab.kube.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
+from ekslab.kube.apiserver.admission.pod_security import PodSecurity
 from ekslab.kube.apiserver.admission.scheduling import (
     DefaultTolerationSeconds,
     Priority,
@@ -40,6 +41,7 @@ def default_plugins(
         ServiceAccountAdmission(lister, clock, ids),
         NodeRestriction(lister),
         TaintNodesByCondition(),
+        PodSecurity(lister),
         Priority(lister),
         DefaultTolerationSeconds(),
         DefaultStorageClass(lister),
