@@ -70,7 +70,7 @@ class World:
         if item is None:
             return
         pod = editable(item.object)
-        pod["spec"]["nodeName"] = pod["spec"].get("nodeName", "node-1")
+        pod["spec"]["nodeName"] = pod["spec"].get("nodeName") or pinned_to(pod)
         pod["status"] = {
             "phase": "Running",
             "podIP": "10.0.0.7",
@@ -147,6 +147,20 @@ def lived(make: Make, story: Callable[[World], Awaitable[None]], *, start_s: flo
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())
+
+
+def pinned_to(pod: Object) -> str:
+    """The node a daemon pod's affinity names; node-1 for others."""
+    affinity = pod["spec"].get("affinity")
+    if affinity is None:
+        return "node-1"
+    required = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    (term,) = required["nodeSelectorTerms"]
+    (need,) = term["matchFields"]
+    assert (need["key"], need["operator"]) == ("metadata.name", "In")
+    (name,) = need["values"]
+    assert isinstance(name, str)
+    return name
 
 
 def template(image: str = "nginx", **labels: str) -> Object:

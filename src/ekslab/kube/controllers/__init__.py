@@ -1,1 +1,88 @@
-"""Controllers, a folder each: controller.py wires watches to keys, plan.py decides."""
+"""Controllers, a folder each: controller.py wires watches to keys, plan.py decides.
+
+`all_controllers` is the controller manager: it makes every controller of a cluster, each with a
+client bound to its own service account, looking through informers they share.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ekslab.kit.clock import Clock
+from ekslab.kit.ids import Ids
+from ekslab.kit.rng import Rng
+from ekslab.kube.api.ports import Client
+from ekslab.kube.api.resources import ResourceInfo
+from ekslab.kube.api.well_known import PODS
+from ekslab.kube.client.informers import InformerFactory
+from ekslab.kube.controllers.cluster_role_aggregation.controller import (
+    ClusterRoleAggregationController,
+)
+from ekslab.kube.controllers.daemon_set.controller import DaemonSetController
+from ekslab.kube.controllers.deployment.controller import DeploymentController
+from ekslab.kube.controllers.endpoint_slice.controller import EndpointSliceController
+from ekslab.kube.controllers.endpoints.controller import EndpointsController
+from ekslab.kube.controllers.garbage_collector.controller import GarbageCollector
+from ekslab.kube.controllers.namespace.controller import NamespaceController
+from ekslab.kube.controllers.node_lifecycle.controller import NodeLifecycleController
+from ekslab.kube.controllers.pod_gc.controller import PodGarbageCollector
+from ekslab.kube.controllers.replica_set.controller import ReplicaSetController
+from ekslab.kube.controllers.root_ca.controller import RootCaController
+from ekslab.kube.controllers.service_account.controller import ServiceAccountController
+from ekslab.kube.controllers.taint_eviction.controller import TaintEvictionController
+from ekslab.kube.runtime.controller import Controller, Toolbox
+from ekslab.kube.runtime.events import EventRecorder
+from ekslab.kube.runtime.pods import PodIndex
+
+
+def all_controllers(
+    client_for: Callable[[str], Client],
+    *,
+    shared: Client,
+    resources: Callable[[], Sequence[ResourceInfo]],
+    root_ca_pem: bytes,
+    clock: Clock,
+    rng: Rng,
+    ids: Ids,
+) -> list[Controller[Any]]:
+    """Every controller of a cluster, ready for a `ControllerRunner`.
+
+    `client_for("deployment-controller")` gives a client bound to
+    `system:serviceaccount:kube-system:deployment-controller`. Informers look through `shared`, the
+    controller manager's own identity (`system:kube-controller-manager`). `resources` gives the
+    types served now, custom ones too; `root_ca_pem` is what clients verify the API server with.
+    """
+    informers = InformerFactory(shared, clock=clock)
+    pods = PodIndex(informers.informer(PODS))
+
+    def tools(account: str, *, component: str = "") -> Toolbox:
+        client = client_for(account)
+        return Toolbox(
+            client=client,
+            informers=informers,
+            events=EventRecorder(client, component=component or account, clock=clock),
+            clock=clock,
+            rng=rng.fork(account),
+            ids=ids,
+        )
+
+    return [
+        ReplicaSetController(tools("replicaset-controller"), pods),
+        DeploymentController(tools("deployment-controller"), pods),
+        DaemonSetController(tools("daemon-set-controller", component="daemonset-controller"), pods),
+        EndpointSliceController(
+            tools("endpointslice-controller", component="endpoint-slice-controller"), pods
+        ),
+        EndpointsController(tools("endpoint-controller"), pods),
+        NamespaceController(tools("namespace-controller"), resources),
+        GarbageCollector(
+            tools("generic-garbage-collector", component="garbage-collector-controller"), resources
+        ),
+        NodeLifecycleController(tools("node-controller"), pods),
+        TaintEvictionController(
+            tools("node-controller", component="taint-eviction-controller"), pods
+        ),
+        PodGarbageCollector(tools("pod-garbage-collector"), pods),
+        ServiceAccountController(tools("service-account-controller")),
+        RootCaController(tools("root-ca-cert-publisher"), root_ca_pem=root_ca_pem),
+        ClusterRoleAggregationController(tools("clusterrole-aggregation-controller")),
+    ]

@@ -29,6 +29,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
         is_deleting: it has a deletion timestamp.
         is_ready, ready_since_s: its Ready condition is True, since when.
         restarts: of its container that restarted most.
+        ips: its addresses, the primary one first.
     """
 
     item: Item
@@ -42,6 +43,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     is_ready: bool
     ready_since_s: float
     restarts: int
+    ips: tuple[str, ...] = ()
 
     @property
     def namespace(self) -> str:
@@ -62,6 +64,11 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     def labels(self) -> Mapping[str, str]:
         """Its labels."""
         return self.item.labels
+
+    @property
+    def is_terminal(self) -> bool:
+        """All its containers have ended for good."""
+        return self.phase in {"Succeeded", "Failed"}
 
     @property
     def is_active(self) -> bool:
@@ -112,7 +119,15 @@ def pod_facts(item: Item) -> PodFacts:
         is_ready=is_ready,
         ready_since_s=time_s(since),
         restarts=max(restarts, default=0),
+        ips=_ips(status),
     )
+
+
+def _ips(status: Object) -> tuple[str, ...]:
+    several = status.get("podIPs")
+    if several:
+        return tuple(entry["ip"] for entry in several)
+    return (status["podIP"],) if status.get("podIP") else ()
 
 
 def time_s(text: str | None) -> float:

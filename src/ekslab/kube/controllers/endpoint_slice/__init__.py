@@ -1,0 +1,1 @@
+"""Writes down which pods stand behind each Service, in EndpointSlices."""
