@@ -6,12 +6,13 @@ field, keyed lists by key, sets by value; everything else is one leaf. Values wi
 as leaves. Imitates structured-merge-diff `typed/toset.go` and `typed/compare.go`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from ekslab.kube.api.ownership.fieldset import (
+    LEAF,
+    SELF,
     FieldSet,
     Tree,
     key_element,
@@ -21,7 +22,7 @@ from ekslab.kube.api.ownership.fieldset import (
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.schema.model import Kind, ListType, Schema
 
-ABSENT: Final = object()
+_ABSENT: Final = object()
 """Stands for a field that is not there; null is there."""
 
 _UNOWNED_METADATA: Final = frozenset(
@@ -30,6 +31,9 @@ _UNOWNED_METADATA: Final = frozenset(
         "managedFields", "resourceVersion",
     }
 )  # fmt: skip
+_Nodes = tuple[Tree | None, Tree | None]
+_SAME: Final[_Nodes] = (None, None)
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _ZEROS: Final = {Kind.STRING: "", Kind.INTEGER: 0, Kind.NUMBER: 0, Kind.BOOLEAN: False}
 
 
@@ -66,14 +70,11 @@ def ownable(obj: Object) -> Object:
     return rest
 
 
-@lru_cache(maxsize=512)
 def zero(schema: Schema) -> Object:
     """The JSON of the zero value of a Go struct: structs that are no pointers, and required
     fields. `{"spec": {"selector": null, "template": {...}}}` for a Deployment.
     """
-    value: Object = {}
-    for element, field in _structs(schema):
-        value[element[2:]] = zero(field)
+    value = dict(_structs(schema))
     for name in sorted(schema.required):
         if name in schema.fields:
             value.setdefault(name, _ZEROS.get(schema.fields[name].kind))
@@ -81,23 +82,25 @@ def zero(schema: Schema) -> Object:
 
 
 @lru_cache(maxsize=2048)
-def _structs(schema: Schema) -> tuple[tuple[str, Schema], ...]:
-    """Fields whose Go type is a struct: upstream's schema gives them the default {}."""
-    return tuple(
-        (f"f:{name}", field)
+def _structs(schema: Schema) -> Object:
+    """Fields whose Go type is a struct, with their zero values: those are on the wire whether set
+    or not. Upstream's schema gives them the default {}.
+    """
+    return {
+        name: zero(field)
         for name, field in schema.fields.items()
         if field.kind is Kind.OBJECT and field.default == {}
-    )
+    }
 
 
 def is_granular(schema: Schema | None, value: Any) -> bool:
-    """Whether ownership looks into this value. Null and absent values go with their schema."""
+    """Whether ownership looks into this value. Null goes with its schema."""
     if schema is None or schema.kind is Kind.ANY:
         return isinstance(value, dict)
     if schema.kind in (Kind.OBJECT, Kind.MAP):
-        return not schema.atomic and (value is None or value is ABSENT or isinstance(value, dict))
+        return not schema.atomic and (value is None or isinstance(value, dict))
     if schema.kind is Kind.LIST:
-        wanted = value is None or value is ABSENT or isinstance(value, list)
+        wanted = value is None or isinstance(value, list)
         return wanted and schema.list_type is not ListType.ATOMIC
     return False
 
@@ -166,48 +169,85 @@ def _claimed(value: Any, schema: Schema | None) -> Tree | None:
     return node(fields, member=False)
 
 
-def _changed(old: Any, new: Any, schema: Schema | None) -> tuple[Tree | None, Tree | None]:
+def _changed(old: Any, new: Any, schema: Schema | None) -> _Nodes:
     """The nodes of what is added or modified, and of what is removed, below this value."""
-    if old is new or (old is not ABSENT and new is not ABSENT and old == new):
-        return None, None
-    added, removed = old is ABSENT, new is ABSENT
-    shown = new if new is not ABSENT and new is not None else old
+    if old is new or old == new:
+        return _SAME
+    shown = old if new is None else new
     if not is_granular(schema, shown) or not (_filled(old) or _filled(new)):
         # A leaf; two empty containers are one as well, to tell empty from null.
-        return (None, {}) if removed else ({}, None)
-    before, after = _children(old, schema), _children(new, schema)
-    taken_below: dict[str, Tree] = {}
-    removed_below: dict[str, Tree] = {}
-    for key in {**before, **after}:
-        taken, gone = _changed(
-            before.get(key, ABSENT), after.get(key, ABSENT), _schema_below(schema, key)
-        )
-        if taken is not None:
-            taken_below[key] = taken
-        if gone is not None:
-            removed_below[key] = gone
-    return node(taken_below, member=added), node(removed_below, member=removed)
+        return LEAF, None
+    if isinstance(shown, dict):
+        return _changed_fields(old if _filled(old) else {}, new if _filled(new) else {}, schema)
+    assert schema is not None
+    return _changed_elements(old if _filled(old) else [], new if _filled(new) else [], schema)
+
+
+def _changed_fields(old: Object, new: Object, schema: Schema | None) -> _Nodes:
+    structs = _structs(schema) if schema is not None and schema.fields else {}
+    taken: dict[str, Tree] = {}
+    removed: dict[str, Tree] = {}
+    for key, value in new.items():
+        before = old[key] if key in old else structs.get(key, _ABSENT)
+        if before is value:
+            continue
+        below = child_schema(schema, key)
+        if before is _ABSENT:
+            taken[f"f:{key}"] = _whole(value, below)
+        else:
+            _note(f"f:{key}", _changed(before, value, below), taken, removed)
+    for key, value in old.items():
+        if key in new:
+            continue
+        below = child_schema(schema, key)
+        if key in structs:
+            _note(f"f:{key}", _changed(value, structs[key], below), taken, removed)
+        else:
+            removed[f"f:{key}"] = _whole(value, below)
+    return taken or None, removed or None
+
+
+def _changed_elements(old: list[Any], new: list[Any], schema: Schema) -> _Nodes:
+    before, after = elements_of(schema, old), elements_of(schema, new)
+    taken: dict[str, Tree] = {}
+    removed: dict[str, Tree] = {}
+    for element, item in after.items():
+        if element in before:
+            _note(element, _changed(before[element], item, schema.element), taken, removed)
+        else:
+            taken[element] = _whole(item, schema.element)
+    for element, item in before.items():
+        if element not in after:
+            removed[element] = _whole(item, schema.element)
+    return taken or None, removed or None
+
+
+def _note(element: str, changed: _Nodes, taken: dict[str, Tree], removed: dict[str, Tree]) -> None:
+    if changed[0] is not None:
+        taken[element] = changed[0]
+    if changed[1] is not None:
+        removed[element] = changed[1]
+
+
+def _whole(value: Any, schema: Schema | None) -> Tree:
+    """Every path of a value that is new or gone, the value's own included."""
+    if not value or not is_granular(schema, value):
+        return LEAF
+    tree: dict[str, Tree] = {SELF: LEAF}
+    if isinstance(value, list):
+        assert schema is not None
+        for element, item in elements_of(schema, value).items():
+            tree[element] = _whole(item, schema.element)
+        return tree
+    for key, each in value.items():
+        scalar = each.__class__ in _SCALARS
+        tree[f"f:{key}"] = LEAF if scalar else _whole(each, child_schema(schema, key))
+    if schema is not None and schema.fields:
+        for key, empty in _structs(schema).items():
+            if key not in value:
+                tree[f"f:{key}"] = _whole(empty, schema.fields[key])
+    return tree
 
 
 def _filled(value: Any) -> bool:
     return isinstance(value, dict | list) and bool(value)
-
-
-def _children(value: Any, schema: Schema | None) -> Mapping[str, Any]:
-    """What is in a granular value, by path element. A struct that is no pointer is always there."""
-    if isinstance(value, dict):
-        fields = {f"f:{key}": each for key, each in value.items()}
-        if schema is not None and schema.fields:
-            for element, below in _structs(schema):
-                if element not in fields:
-                    fields[element] = zero(below)
-        return fields
-    if isinstance(value, list) and schema is not None:
-        return elements_of(schema, value)
-    return {}
-
-
-def _schema_below(schema: Schema | None, element: str) -> Schema | None:
-    if schema is None:
-        return None
-    return child_schema(schema, element[2:]) if element.startswith("f:") else schema.element

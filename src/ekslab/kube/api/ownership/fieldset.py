@@ -128,7 +128,7 @@ def _parsed(raw: object) -> Tree:
 
 
 def _formatted(tree: Tree) -> dict[str, Any]:
-    return {key: _formatted(tree[key]) for key in sorted(tree)}
+    return {key: _formatted(tree[key]) if tree[key] else {} for key in sorted(tree)}
 
 
 def _union(left: Tree, right: Tree) -> Tree:
