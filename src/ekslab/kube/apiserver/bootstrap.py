@@ -29,11 +29,12 @@ from ekslab.kube.auth import bootstrap as rbac
 LOOPBACK_USER: Final = UserInfo("system:apiserver", (MASTERS_GROUP,))
 SYSTEM_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 _MANAGER: Final = "kube-apiserver"
+_PORT: Final = 443
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advertised:
-    """Where clients reach the API server, and the CAs they may be told of."""
+    """Where clients reach the API server (port 0: not by network), and the CAs they may know."""
 
     address: str
     port: int
@@ -162,7 +163,7 @@ def _addresses(advertised: Advertised) -> list[str]:
 
 
 def _endpoints(advertised: Advertised) -> Object:
-    ports = [{"name": "https", "port": advertised.port, "protocol": "TCP"}]
+    ports = [{"name": "https", "port": advertised.port or _PORT, "protocol": "TCP"}]
     addresses = [{"ip": address} for address in _addresses(advertised)]
     labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     return {
@@ -187,5 +188,5 @@ def _endpoint_slice(advertised: Advertised) -> Object:
             {"addresses": [address], "conditions": {"ready": True}}
             for address in _addresses(advertised)
         ],
-        "ports": [{"name": "https", "port": advertised.port, "protocol": "TCP"}],
+        "ports": [{"name": "https", "port": advertised.port or _PORT, "protocol": "TCP"}],
     }

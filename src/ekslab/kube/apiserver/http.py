@@ -5,10 +5,8 @@ in-flight limits, body limit, Audit-Id, Warning and cache headers. Everything th
 objects happens behind `ApiServer.handle`.
 """
 
-import ssl
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -334,14 +332,3 @@ async def _send_document(document: Document, head: _Head, headers: Headers, send
 def _warning(text: str) -> bytes:
     quoted = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 - "{quoted}"'.encode("latin-1", "replace")
-
-
-def serving_context(certificate: Path, key: Path, client_ca_pem: str) -> ssl.SSLContext:
-    """TLS of the API server: its certificate, and client certificates of the CA if shown."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    context.load_verify_locations(cadata=client_ca_pem)
-    context.verify_mode = ssl.CERT_OPTIONAL
-    context.set_alpn_protocols(["http/1.1"])
-    return context

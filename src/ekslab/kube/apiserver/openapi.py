@@ -5,15 +5,17 @@ and the strategic merge of `kubectl apply` and helm read them. A document is a p
 catalog, so it is made when first asked for, kept as bytes, and shared by all tenants of a version.
 """
 
+import gzip
 import hashlib
 from typing import Any, Final
 
 import orjson
 
+from ekslab.kube.api.ports import Document
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.apiserver.openapi_paths import PATH_TEXTS, QUERY, Operation, Path, paths_of, tag
 from ekslab.kube.apiserver.openapi_texts import Texts
-from ekslab.kube.apiserver.openapi_types import Document, Types
+from ekslab.kube.apiserver.openapi_types import Json, Types
 
 _GVK: Final = "x-kubernetes-group-version-kind"
 _ACTION: Final = "x-kubernetes-action"
@@ -40,12 +42,33 @@ class OpenApi:
         self._catalog = catalog
         self._texts = Texts()
         self._kept: dict[str, bytes] = {}  # bounded by the number of group versions
+        self._documents: dict[str, Document] = {}  # so are these
         self._by_group: dict[str, list[Path]] = {}
         for info in catalog.resources.values():
             resource = info.resource
             root = f"apis/{resource.group}" if resource.group else "api"
             paths = self._by_group.setdefault(f"{root}/{resource.version}", [])
             paths.extend(paths_of(catalog, info))
+
+    def document(self, path: str) -> Document | None:
+        """What to answer for a path under `/openapi/`: `v2`, `v3` or `v3/<group version>`, with its
+        ETag and compressed, made once for all tenants; None if there is none.
+        """
+        if path not in self._documents:
+            content = self._content(path)
+            if content is None:
+                return None
+            etag = hashlib.sha512(content).hexdigest().upper()
+            packed = gzip.compress(content, 6, mtime=0)
+            self._documents[path] = Document(content, "application/json", etag, packed)
+        return self._documents[path]
+
+    def _content(self, path: str) -> bytes | None:
+        if path == "v2":
+            return self.v2()
+        if path == "v3":
+            return self.v3_index()
+        return self.v3_document(path.removeprefix("v3/")) if path.startswith("v3/") else None
 
     def v3_index(self) -> bytes:
         """`/openapi/v3`: where each document is, with a hash that changes when it does."""
@@ -77,10 +100,10 @@ class OpenApi:
         about = orjson.dumps([self._catalog.version, dict(self._catalog.about), path])
         return hashlib.sha512(about).hexdigest().upper()
 
-    def _info(self) -> Document:
+    def _info(self) -> Json:
         return {"title": "Kubernetes", "version": f"v{self._catalog.version}.0"}
 
-    def _v3(self, paths: list[Path]) -> Document:
+    def _v3(self, paths: list[Path]) -> Json:
         types = Types(self._catalog, self._texts, v3=True)
         named = {name for path in paths for op in path.operations for name in (op.gives, op.takes)}
         return {
@@ -93,7 +116,7 @@ class OpenApi:
             },
         }
 
-    def _v3_version(self) -> Document:
+    def _v3_version(self) -> Json:
         types = Types(self._catalog, self._texts, v3=True)
         answer = {"description": "OK", "content": _content(_MEDIA[:1], types.reference(_INFO_TYPE))}
         operation = {
@@ -112,7 +135,7 @@ class OpenApi:
             },
         }
 
-    def _v2(self) -> Document:
+    def _v2(self) -> Json:
         types = Types(self._catalog, self._texts, v3=False)
         paths = [path for found in self._by_group.values() for path in found]
         return {
@@ -125,7 +148,7 @@ class OpenApi:
         }
 
 
-def _base(operation: Operation) -> Document:
+def _base(operation: Operation) -> Json:
     """What both dialects say of an operation."""
     return {
         "tags": [tag(operation.group, operation.version)],
@@ -144,12 +167,12 @@ def _path_text(name: str, kind: str) -> str:
     return PATH_TEXTS[name].format(kind=kind)
 
 
-def _content(media: tuple[str, ...], schema: Document) -> Document:
+def _content(media: tuple[str, ...], schema: Json) -> Json:
     return {media_type: {"schema": schema} for media_type in media}
 
 
-def _v3_path(path: Path, types: Types) -> Document:
-    document: Document = {
+def _v3_path(path: Path, types: Types) -> Json:
+    document: Json = {
         operation.method: _v3_operation(operation, types) for operation in path.operations
     }
     document["parameters"] = [
@@ -165,7 +188,7 @@ def _v3_path(path: Path, types: Types) -> Document:
     return document
 
 
-def _v3_query(name: str) -> Document:
+def _v3_query(name: str) -> Json:
     kind, text = QUERY[name]
     return {
         "name": name,
@@ -175,7 +198,7 @@ def _v3_query(name: str) -> Document:
     }
 
 
-def _v3_operation(operation: Operation, types: Types) -> Document:
+def _v3_operation(operation: Operation, types: Types) -> Json:
     document = _base(operation)
     if operation.query:
         document["parameters"] = [_v3_query(name) for name in operation.query]
@@ -192,8 +215,8 @@ def _v3_operation(operation: Operation, types: Types) -> Document:
     return document
 
 
-def _v2_path(path: Path, types: Types) -> Document:
-    document: Document = {
+def _v2_path(path: Path, types: Types) -> Json:
+    document: Json = {
         operation.method: _v2_operation(operation, types) for operation in path.operations
     }
     document["parameters"] = [
@@ -210,12 +233,12 @@ def _v2_path(path: Path, types: Types) -> Document:
     return document
 
 
-def _v2_query(name: str) -> Document:
+def _v2_query(name: str) -> Json:
     kind, text = QUERY[name]
     return {"uniqueItems": True, "type": kind, "description": text, "name": name, "in": "query"}
 
 
-def _v2_operation(operation: Operation, types: Types) -> Document:
+def _v2_operation(operation: Operation, types: Types) -> Json:
     document = _base(operation)
     parameters = [_v2_query(name) for name in operation.query]
     if operation.takes:

@@ -12,7 +12,7 @@ from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.schema.model import Kind, ListType, Presence, Schema
 from ekslab.kube.apiserver.openapi_texts import Texts
 
-Document = dict[str, Any]
+Json = dict[str, Any]
 
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _EXTENSIONS: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
@@ -33,7 +33,7 @@ _ANY_NAMES: Final = {
     "v1.JSONSchemaPropsOrBool": _EXTENSIONS + "JSONSchemaPropsOrBool",
     "v1.JSONSchemaPropsOrStringArray": _EXTENSIONS + "JSONSchemaPropsOrStringArray",
 }
-_SIMPLE: Final[dict[Kind, Document]] = {
+_SIMPLE: Final[dict[Kind, Json]] = {
     Kind.STRING: {"type": "string"},
     Kind.DURATION: {"type": "string"},
     Kind.BOOLEAN: {"type": "boolean"},
@@ -55,13 +55,13 @@ class Types:
         self._v3 = v3
         self._prefix = "#/components/schemas/" if v3 else "#/definitions/"
 
-    def reference(self, name: str) -> Document:
+    def reference(self, name: str) -> Json:
         """`{"$ref": ...}` to a type."""
         return {"$ref": self._prefix + name}
 
-    def closure(self, names: Iterable[str]) -> dict[str, Document]:
+    def closure(self, names: Iterable[str]) -> dict[str, Json]:
         """The schemas of these types and of all they refer to, sorted by name."""
-        found: dict[str, Document] = {}
+        found: dict[str, Json] = {}
         waiting = list(names)
         while waiting:
             name = waiting.pop()
@@ -71,11 +71,11 @@ class Types:
             waiting.extend(_references(found[name]))
         return dict(sorted(found.items()))
 
-    def _definition(self, name: str) -> Document:
+    def _definition(self, name: str) -> Json:
         schema = self._catalog.types.get(name)
         if schema is None:
             return self._special(name)
-        document: Document = {}
+        document: Json = {}
         if text := self._texts.of_type(name):
             document["description"] = text
         document["type"] = "object"
@@ -94,10 +94,10 @@ class Types:
             ]
         return document
 
-    def _special(self, name: str) -> Document:
+    def _special(self, name: str) -> Json:
         """Types with their own JSON form."""
         text = self._texts.of_type(name)
-        document: Document = {"description": text} if text else {}
+        document: Json = {"description": text} if text else {}
         if name == QUANTITY:
             union = {"oneOf": [{"type": "string"}, {"type": "number"}]}
             return document | (union if self._v3 else {"type": "string"})
@@ -112,7 +112,7 @@ class Types:
             return document
         return document | {"type": "object"}
 
-    def _field(self, owner: str, name: str, schema: Schema) -> Document:
+    def _field(self, owner: str, name: str, schema: Schema) -> Json:
         document = self._value(schema, schema.go_type)
         text = self._texts.of_field(owner, name)
         if self._v3 and schema.enum:
@@ -136,13 +136,13 @@ class Types:
         return document
 
     @staticmethod
-    def _add_list(document: Document, schema: Schema) -> None:
+    def _add_list(document: Json, schema: Schema) -> None:
         document["x-kubernetes-list-type"] = schema.list_type.value
         if schema.list_type is ListType.MAP:
             document["x-kubernetes-list-map-keys"] = list(schema.map_keys)
 
     @staticmethod
-    def _add_default(document: Document, schema: Schema) -> None:
+    def _add_default(document: Json, schema: Schema) -> None:
         if schema.default is not None:
             document["default"] = schema.default
         elif schema.presence is Presence.WRITTEN and schema.kind is Kind.OBJECT:
@@ -150,7 +150,7 @@ class Types:
         elif schema.presence is Presence.WRITTEN and schema.kind in _ZEROS:
             document["default"] = _ZEROS[schema.kind]
 
-    def _value(self, schema: Schema, go_type: str) -> Document:
+    def _value(self, schema: Schema, go_type: str) -> Json:
         kind = schema.kind
         if kind is Kind.OBJECT:
             return self.reference(schema.name)

@@ -50,6 +50,8 @@ from ekslab.kube.auth.authorizers import denial
 from ekslab.kube.store.port import Store
 
 _NAME_FIELD: Final = "metadata.name="
+_OF_ONE: Final = frozenset({"get", "update", "patch", "delete"})
+_OF_ALL: Final = frozenset({"list", "watch"})
 _Handler = Callable[[Served, ApiRequest], Awaitable[Answer]]
 
 
@@ -176,9 +178,12 @@ class ApiServer:
             raise errors.path_not_found()
         if request.subresource:
             return await self._subresources.handle(served, request)
-        if request.verb not in served.info.verbs:
-            raise errors.method_not_supported(
-                served.resource.group, served.resource.plural, request.verb
+        if request.verb not in served.info.verbs or not _fits(served, request):
+            raise errors.ApiError(
+                405,
+                "MethodNotAllowed",
+                "the server does not allow this method on the requested resource",
+                details={},
             )
         return await self._verbs[request.verb](served, request)
 
@@ -219,12 +224,20 @@ class ApiServer:
             return Answer(code=201, obj=await review(served, request))
         if served.storage == "bindings":
             return await self._binder.handle(served, request)
-        if served.info.namespaced and not request.namespace:
-            raise errors.path_not_found()
         return await self._writer.create(served, request)
 
     async def _update(self, served: Served, request: ApiRequest) -> Answer:
         return await self._writer.update(served, request, main_rules(served))
+
+
+def _fits(served: Served, request: ApiRequest) -> bool:
+    """Whether the verb is about one object, or all, as the path is: PUT needs a name, POST none.
+
+    Over all namespaces one can only read; the handler of one object is found by namespace, too.
+    """
+    if bool(request.name) != (request.verb in _OF_ONE):
+        return False
+    return bool(request.namespace) or not served.info.namespaced or request.verb in _OF_ALL
 
 
 def attributes_of(request: ApiRequest, *, verb: str = "") -> Attributes:
