@@ -106,8 +106,10 @@ def test_its_events_are_those_of_kubelet() -> None:
         ("Pulling", 'Pulling image "nginx"'),
         (
             "Pulled",
-            'Successfully pulled image "nginx" in 2s (2s including waiting). Image size: 72000000'
-            + " bytes.",
+            (
+                'Successfully pulled image "nginx" in 2s (2s including waiting).'
+                " Image size: 72000000 bytes."
+            ),
         ),
         ("Created", "Container created"),
         ("Started", "Container started"),

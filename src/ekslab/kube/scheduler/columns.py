@@ -81,22 +81,44 @@ class RowLog:
 class LabelColumn:
     """Values of one label key: `ids[row]` is the interned value, `ABSENT` without the label.
 
-    `version` changes when any node's value changes.
+    `version` changes when any node's value changes. `nodes_with[id]` counts nodes by value,
+    `has_label` all that have one, `domain_count` the values that some node has.
     """
 
-    __slots__ = ("ids", "values", "version")
+    __slots__ = ("domain_count", "has_label", "ids", "nodes_with", "values", "version")
 
     def __init__(self, capacity: int) -> None:
         self.ids: Ids = np.zeros(capacity, np.int32)
         self.values: dict[str, int] = {}
         self.version = 0
+        self.nodes_with: Ints = np.zeros(8, np.int64)
+        self.has_label = 0
+        self.domain_count = 0
 
     def put(self, row: int, text: str | None) -> None:
         """Set the value of a row."""
         new = ABSENT if text is None else self.values.setdefault(text, len(self.values) + 1)
-        if self.ids[row] != new:
-            self.ids[row] = new
-            self.version += 1
+        old = int(self.ids[row])
+        if old == new:
+            return
+        if self.size > len(self.nodes_with):
+            more = np.zeros(self.size, np.int64)
+            self.nodes_with = np.concatenate((self.nodes_with, more))
+        self.ids[row] = new
+        self.version += 1
+        self._count(old, -1)
+        self._count(new, 1)
+
+    def _count(self, value: int, amount: int) -> None:
+        if value == ABSENT:
+            return
+        before = int(self.nodes_with[value])
+        self.nodes_with[value] = before + amount
+        self.has_label += amount
+        if before == 0:
+            self.domain_count += 1
+        elif before + amount == 0:
+            self.domain_count -= 1
 
     @property
     def size(self) -> int:

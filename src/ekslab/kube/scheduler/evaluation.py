@@ -15,7 +15,7 @@ import numpy as np
 
 from ekslab.kube.api.placement import untolerated
 from ekslab.kube.scheduler import kernel
-from ekslab.kube.scheduler.columns import ABSENT, Flags, Ids, Ints, NodeColumns
+from ekslab.kube.scheduler.columns import ABSENT, Flags, Ints, LabelColumn, NodeColumns
 from ekslab.kube.scheduler.counting import Held, PodCounts, Tally
 from ekslab.kube.scheduler.ports import HostPorts
 from ekslab.kube.scheduler.templates import HOSTNAME, SpreadTerm, Template
@@ -57,6 +57,8 @@ class Judgement:
     usage_position: int
     has_dislikes: bool = False
     has_preference: bool = False
+    all_selected: bool = False
+    all_tolerated: bool = False
 
 
 class Evaluator:
@@ -77,20 +79,20 @@ class Evaluator:
             if not judgement.has_dislikes and not judgement.has_preference:
                 return judgement.local
             feasible = judgement.local >= 0
-        total = np.where(feasible, judgement.local, kernel.INFEASIBLE)
         if not feasible.any():
-            return total
+            return np.full(len(feasible), kernel.INFEASIBLE, np.int64)
         static = judgement.static
-        extra: Ints = np.zeros(len(total), np.int64)
+        total = judgement.local.copy()
         if judgement.has_dislikes:
-            extra += kernel.WEIGHT_TAINTS * kernel.reversed_normalized(static.dislikes, feasible)
+            total += kernel.WEIGHT_TAINTS * kernel.reversed_normalized(static.dislikes, feasible)
         if judgement.has_preference:
-            extra += kernel.WEIGHT_NODE_AFFINITY * kernel.normalized(static.preference, feasible)
+            total += kernel.WEIGHT_NODE_AFFINITY * kernel.normalized(static.preference, feasible)
         if any(not term.hard for term in template.spread):
-            extra += kernel.WEIGHT_SPREAD * self._spread_score(template, feasible)
+            total += kernel.WEIGHT_SPREAD * self._spread_score(template, feasible)
         if template.terms.preferred or self.held(template):
-            extra += kernel.WEIGHT_POD_AFFINITY * self._affinity_score(template, feasible)
-        total += np.where(feasible, extra, 0)
+            total += kernel.WEIGHT_POD_AFFINITY * self._affinity_score(template, feasible)
+        if not feasible.all():
+            total[~feasible] = kernel.INFEASIBLE
         return total
 
     def feasible(self, template: Template, judgement: Judgement) -> Flags | None:
@@ -127,24 +129,31 @@ class Evaluator:
         if not hard:
             return []
         high = self._columns.high
-        ids = [self._columns.label_column(term.topology_key).ids[:high] for term in hard]
-        has_all = np.logical_and.reduce([column != ABSENT for column in ids])
+        columns = [self._columns.label_column(term.topology_key) for term in hard]
+        everywhere = all(column.has_label == self._columns.count for column in columns)
         found: list[tuple[Flags, Flags]] = []
-        for term, column in zip(hard, ids, strict=True):
-            counted = self._counted(term, judgement) & has_all
-            size = self._columns.label_column(term.topology_key).size
+        for term, column in zip(hard, columns, strict=True):
+            ids = column.ids[:high]
             tally = self._counts.tally(term.matchers, counts_leaving=False)
-            sums = np.bincount(column[counted], tally.by_row()[counted], size).astype(np.int64)
-            domains = np.bincount(column[counted], minlength=size) > 0
+            if everywhere and _counts_everywhere(term, judgement):
+                sums = tally.by_domain(term.topology_key)
+                domains = column.nodes_with[: column.size] > 0
+            else:
+                counted = self._counted(term, judgement)
+                for other in columns:
+                    counted = counted & (other.ids[:high] != ABSENT)
+                rows = tally.by_row()[counted]
+                sums = np.bincount(ids[counted], rows, column.size).astype(np.int64)
+                domains = np.bincount(ids[counted], minlength=column.size) > 0
             room = kernel.spread_room(
-                column,
+                ids,
                 sums,
                 domains,
                 max_skew=term.max_skew,
                 min_domains=term.min_domains,
                 self_match=int(term.matches_self),
             )
-            found.append((column == ABSENT, ~room))
+            found.append((ids == ABSENT, ~room))
         return found
 
     def affinity_filters(self, template: Template) -> dict[str, Flags]:
@@ -253,7 +262,7 @@ class Evaluator:
         static = self.static(template, np.arange(columns.high))
         passes = static.passes
         local = self._local(passes, wanted, scored)
-        return Judgement(
+        judgement = Judgement(
             wanted=wanted,
             scored=scored,
             wanted_list=wanted.tolist(),
@@ -263,9 +272,16 @@ class Evaluator:
             local=local,
             shape_position=columns.shape_log.position,
             usage_position=columns.usage_log.position,
-            has_dislikes=bool(static.dislikes.any()),
-            has_preference=bool(static.preference.any()),
         )
+        self._summarize(judgement)
+        return judgement
+
+    def _summarize(self, known: Judgement) -> None:
+        static, gone = known.static, ~self._columns.alive[: len(known.passes)]
+        known.has_dislikes = bool(static.dislikes.any())
+        known.has_preference = bool(static.preference.any())
+        known.all_selected = bool((static.selected | gone).all())
+        known.all_tolerated = bool((static.tolerated | gone).all())
 
     def _local(self, passes: Flags, wanted: Ints, scored: Ints) -> Ints:
         columns, high, kinds = self._columns, self._columns.high, len(wanted)
@@ -307,8 +323,7 @@ class Evaluator:
         kept.dislikes[index] = fresh.dislikes
         kept.preference[index] = fresh.preference
         known.passes[index] = fresh.passes
-        known.has_dislikes = bool(kept.dislikes.any())
-        known.has_preference = bool(kept.preference.any())
+        self._summarize(known)
         for row in rows:
             self._rescore(known, row)
 
@@ -351,27 +366,26 @@ class Evaluator:
                 weight = kernel.spread_weight(int(judged.sum()))
                 share = kernel.spread_term_total(tally.by_row(), weight, term.max_skew)
             else:
-                weight = kernel.spread_weight(self._domain_count(ids, judged, column.size))
-                sums = self._sums(
-                    term, judgement, tally.by_domain(term.topology_key), tally.by_row()
-                )
+                weight = kernel.spread_weight(self._domain_count(column, judged))
+                sums = self._sums(term, judgement, tally)
                 share = kernel.spread_term_total(sums, weight, term.max_skew)[ids]
-            total += np.where(ids == ABSENT, 0, share)
+            if column.has_label != self._columns.count:
+                share[ids == ABSENT] = 0
+            total += share
         return kernel.spread_score(total, feasible, ignored)
 
-    def _sums(self, term: SpreadTerm, judgement: Judgement, sums: Ints, rows: Ints) -> Ints:
-        static = judgement.static
-        if (not term.honor_affinity or static.selected.all()) and (
-            not term.honor_taints or static.tolerated.all()
-        ):
-            return sums
+    def _sums(self, term: SpreadTerm, judgement: Judgement, tally: Tally) -> Ints:
+        if _counts_everywhere(term, judgement):
+            return tally.by_domain(term.topology_key)
         counted = self._counted(term, judgement)
         column = self._columns.label_column(term.topology_key)
         ids = column.ids[: len(counted)][counted]
-        return np.bincount(ids, rows[counted], column.size).astype(np.int64)
+        return np.bincount(ids, tally.by_row()[counted], column.size).astype(np.int64)
 
-    def _domain_count(self, ids: Ids, judged: Flags, size: int) -> int:
-        present = np.bincount(ids[judged], minlength=size) > 0
+    def _domain_count(self, column: LabelColumn, judged: Flags) -> int:
+        if judged.all():
+            return column.domain_count
+        present = np.bincount(column.ids[: len(judged)][judged], minlength=column.size) > 0
         present[ABSENT] = False
         return int(present.sum())
 
@@ -403,7 +417,7 @@ class Evaluator:
             ids = self._columns.label_column(key).ids[:high]
             sums = tally.by_domain(key)
             missing |= ids == ABSENT
-            empty |= sums[ids] == 0
+            empty |= (sums == 0)[ids]
             nowhere = nowhere and not sums.any()
         if nowhere and self._matches_itself(template):
             # The first pod of a group that wants its own company may go anywhere.
@@ -417,5 +431,13 @@ class Evaluator:
         rejects: Flags = np.zeros(self._columns.high, np.bool_)
         for key, tally in pairs:
             if tally.total:
-                rejects |= self._spread_over(tally.by_domain(key), key) > 0
+                ids = self._columns.label_column(key).ids[: self._columns.high]
+                rejects |= (tally.by_domain(key) > 0)[ids]
         return rejects
+
+
+def _counts_everywhere(term: SpreadTerm, judgement: Judgement) -> bool:
+    """Whether the inclusion policies of a term leave no node out."""
+    return (not term.honor_affinity or judgement.all_selected) and (
+        not term.honor_taints or judgement.all_tolerated
+    )

@@ -21,7 +21,8 @@ WEIGHT_NODE_AFFINITY: Final = 2
 WEIGHT_SPREAD: Final = 2
 WEIGHT_POD_AFFINITY: Final = 2
 _FRACTION: Final = 10_000
-_FIXED_POINT: Final = 1024
+_FIXED_BITS: Final = 10
+_FIXED_POINT: Final = 1 << _FIXED_BITS
 INFEASIBLE: Final = -1
 
 
@@ -124,13 +125,19 @@ def spread_score(total: Ints, feasible: Flags, ignored: Flags | None) -> Ints:
 
     The fewest matching pods score highest; `ignored` nodes lack a topology label and score 0.
     """
-    rounded = (total + _FIXED_POINT // 2) // _FIXED_POINT
+    rounded = (total + _FIXED_POINT // 2) >> _FIXED_BITS
     judged = feasible if ignored is None else feasible & ~ignored
-    if not judged.any():
+    everywhere = bool(judged.all())
+    chosen = rounded if everywhere else rounded[judged]
+    if not len(chosen):
         return np.zeros(len(total), np.int64)
-    least, most = int(rounded[judged].min()), int(rounded[judged].max())
+    least, most = int(chosen.min()), int(chosen.max())
     if most == 0:
         scores = np.full(len(total), MAX_SCORE, np.int64)
+    elif everywhere and most - least < len(total):
+        # Few distinct values: dividing those is cheaper than dividing for every node.
+        table = MAX_SCORE * (most - np.arange(most - least + 1)) // most
+        scores = table[rounded - least]
     else:
         scores = MAX_SCORE * (most + least - rounded) // most
     if ignored is not None:
