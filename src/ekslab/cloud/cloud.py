@@ -20,18 +20,18 @@ from ekslab.cloud.calls import Calls
 from ekslab.cloud.eks.reports import EksReports
 from ekslab.cloud.eks.service import EksService
 from ekslab.cloud.eks.state import EksState
+from ekslab.cloud.endpoint import AwsEndpoint
 from ekslab.cloud.engine import checkpoint
 from ekslab.cloud.engine.engine import Engine
 from ekslab.cloud.feed import ALL_KINDS, Feed, kinds_touched
-from ekslab.cloud.gateway.endpoint import AwsEndpoint
 from ekslab.cloud.gateway.faults import AwsFault
 from ekslab.cloud.gateway.routing import Route
 from ekslab.cloud.identities import Identities
 from ekslab.cloud.journal import Call, Journal
 from ekslab.cloud.observing import Observer
 from ekslab.cloud.records import Records
+from ekslab.cloud.sessions import Session, Sessions
 from ekslab.cloud.sts.service import StsService
-from ekslab.cloud.sts.sessions import Session, Sessions
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock
 from ekslab.kit.ids import Ids

@@ -9,12 +9,12 @@ from typing import Any
 
 from ekslab.cloud.engine.engine import Engine
 from ekslab.cloud.gateway.faults import DoorFault, Refusal
-from ekslab.cloud.sts.sessions import Sessions
+from ekslab.cloud.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who signed a request; attributes as in `sts.sessions.Session`."""
+    """Who signed a request; attributes as in `sessions.Session`."""
 
     account: str
     arn: str

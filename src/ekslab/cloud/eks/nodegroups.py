@@ -12,7 +12,8 @@ from ekslab.cloud.eks import networking, updates
 from ekslab.cloud.eks.access import make_entry
 from ekslab.cloud.eks.faults import in_use, invalid_parameter, invalid_request, limit_exceeded
 from ekslab.cloud.eks.state import ACCESS_ENTRY, NODEGROUP, Asked, EksState, Wire, once, page
-from ekslab.cloud.eks.versions import image_id, minor, release_version
+from ekslab.cloud.eks.versions import minor, release_version
+from ekslab.cloud.facts.images import eks_image_id
 from ekslab.cloud.gateway.policies import Effect, Principal, Question, evaluate_trust
 from ekslab.cloud.records import Record
 
@@ -126,7 +127,7 @@ def update_nodegroup_version(asked: Asked) -> Wire:
         architecture = _architecture(record["wire"]["amiType"])
         new = {
             **record,
-            "own": {**record["own"], "imageId": image_id(version, architecture)},
+            "own": {**record["own"], "imageId": eks_image_id(version, architecture)},
         }
         asked.state.change(
             NODEGROUP,
@@ -203,7 +204,7 @@ def _create(asked: Asked) -> Wire:
             wire[member] = dict(params[member])
     if not params.get("launchTemplate"):
         wire["diskSize"] = params.get("diskSize") or 20
-    own = {"imageId": image_id(version, _architecture(ami_type))}
+    own = {"imageId": eks_image_id(version, _architecture(ami_type))}
     state.records.put(NODEGROUP, state.key(name, group), {"wire": wire, "own": own})
     _let_nodes_in(state, cluster, params["nodeRole"], ami_type)
     return {"nodegroup": wire}

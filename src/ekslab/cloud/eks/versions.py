@@ -1,15 +1,15 @@
-"""Kubernetes versions that EKS offers, platform versions, and the AMIs of its nodes.
+"""Kubernetes versions that EKS offers, platform versions, and AMI releases of node groups.
 
 Which versions there are is told by the composition (`CloudConfig.kubernetes_versions`). Dates: the
 calendar of the EKS user guide as far as it is known; a version without a known date leaves it out.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from ekslab.cloud.eks.faults import invalid_parameter
 from ekslab.cloud.eks.state import Asked, Wire, page
+from ekslab.cloud.facts.images import RELEASE_DATE
 
 # (released on EKS, end of standard support, end of extended support); kubernetes-versions page of
 # the EKS user guide. The later end dates are the guide's 14 and 26 months after release.
@@ -22,8 +22,6 @@ _CALENDAR: Mapping[str, tuple[str, str, str]] = {
     "1.34": ("2025-10-02", "2026-12-02", "2027-12-02"),
 }
 _PLATFORM = "eks.1"
-RELEASE_DATE = "20261101"
-ARCHITECTURES = {"x86_64": "x86_64", "arm64": "arm64"}
 
 
 def platform_version(version: str) -> str:
@@ -40,12 +38,6 @@ def minor(version: str) -> int:
 def release_version(version: str) -> str:
     """The AMI release of a node group, such as `1.34.0-20261101`."""
     return f"{version}.0-{RELEASE_DATE}"
-
-
-def image_id(version: str, architecture: str) -> str:
-    """The AMI of Amazon Linux 2023 for this version and architecture; the same in every lab."""
-    digest = hashlib.sha256(f"eks-al2023-{version}-{architecture}".encode()).hexdigest()
-    return f"ami-0{digest[:16]}"
 
 
 def describe_cluster_versions(asked: Asked) -> Wire:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from ekslab.cloud.engine import checkpoint, determinism
+from ekslab.cloud.engine import checkpoint, determinism, images
 from ekslab.cloud.gateway.faults import AwsFault
 from ekslab.cloud.gateway.sigv4 import header
 from ekslab.cloud.ports import AwsRequest, AwsResponse
@@ -75,6 +75,7 @@ class Engine:
         """Import moto (0.5 s) and the EC2 backend's data (1 s), and install our corrections."""
         prepare_environment(os.environ)
         determinism.install()
+        images.install()
         from ekslab.cloud.subnets import patching
 
         patching.install()

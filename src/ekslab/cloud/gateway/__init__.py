@@ -1,1 +1,1 @@
-"""The door of the AWS endpoint: signatures, service routing, policies, and the list of steps."""
+"""What the door of the AWS endpoint knows: signatures, routes, policies, the words of refusals."""

@@ -16,7 +16,7 @@ from ekslab.cloud.gateway.policies import Effect, Principal, Question, evaluate,
 from ekslab.cloud.gateway.sigv4 import header
 from ekslab.cloud.identities import Caller, Identities, Role
 from ekslab.cloud.ports import AwsRequest, AwsResponse
-from ekslab.cloud.sts.sessions import Session, Sessions
+from ekslab.cloud.sessions import Session, Sessions
 from ekslab.kit.clock import rfc3339
 
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"

@@ -13,10 +13,10 @@ Everything is synchronous: requests do not overlap, so neither moto nor we need 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ekslab.cloud.actions import question_for
 from ekslab.cloud.calls import Calls
 from ekslab.cloud.eks.service import EksService
 from ekslab.cloud.gateway import policies, sigv4
-from ekslab.cloud.gateway.actions import question_for
 from ekslab.cloud.gateway.faults import (
     AwsFault,
     DoorFault,
