@@ -89,7 +89,7 @@ class Evaluator:
             total += kernel.WEIGHT_NODE_AFFINITY * kernel.normalized(static.preference, feasible)
         if any(not term.hard for term in template.spread):
             total += kernel.WEIGHT_SPREAD * self._spread_score(template, feasible)
-        if template.terms.preferred or self.held(template):
+        if template.terms.preferred or any(not held.is_anti for held in self.held(template)):
             total += kernel.WEIGHT_POD_AFFINITY * self._affinity_score(template, feasible)
         if not feasible.all():
             total[~feasible] = kernel.INFEASIBLE
@@ -368,7 +368,7 @@ class Evaluator:
             else:
                 weight = kernel.spread_weight(self._domain_count(column, judged))
                 sums = self._sums(term, judgement, tally)
-                share = kernel.spread_term_total(sums, weight, term.max_skew)[ids]
+                share = kernel.spread_term_total(sums, weight, term.max_skew).take(ids)
             if column.has_label != self._columns.count:
                 share[ids == ABSENT] = 0
             total += share
@@ -404,7 +404,7 @@ class Evaluator:
         return kernel.spanned(raw, feasible)
 
     def _spread_over(self, sums: Ints, key: str) -> Ints:
-        return sums[self._columns.label_column(key).ids[: self._columns.high]]
+        return sums.take(self._columns.label_column(key).ids[: self._columns.high])
 
     def _affinity_rejects(self, template: Template) -> Flags:
         terms = template.terms.affinity
@@ -417,7 +417,7 @@ class Evaluator:
             ids = self._columns.label_column(key).ids[:high]
             sums = tally.by_domain(key)
             missing |= ids == ABSENT
-            empty |= (sums == 0)[ids]
+            empty |= (sums == 0).take(ids)
             nowhere = nowhere and not sums.any()
         if nowhere and self._matches_itself(template):
             # The first pod of a group that wants its own company may go anywhere.
@@ -432,7 +432,7 @@ class Evaluator:
         for key, tally in pairs:
             if tally.total:
                 ids = self._columns.label_column(key).ids[: self._columns.high]
-                rejects |= (tally.by_domain(key) > 0)[ids]
+                rejects |= (tally.by_domain(key) > 0).take(ids)
         return rejects
 
 

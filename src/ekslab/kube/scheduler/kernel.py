@@ -111,7 +111,7 @@ def spread_room(
     least = int(present.min()) if len(present) >= max(min_domains, 1) else 0
     passes: Flags = counts + self_match - least <= max_skew
     passes[0] = False
-    room: Flags = passes[ids]
+    room: Flags = passes.take(ids)
     return room
 
 
@@ -137,7 +137,7 @@ def spread_score(total: Ints, feasible: Flags, ignored: Flags | None) -> Ints:
     elif everywhere and most - least < len(total):
         # Few distinct values: dividing those is cheaper than dividing for every node.
         table = MAX_SCORE * (most - np.arange(most - least + 1)) // most
-        scores = table[rounded - least]
+        scores = table.take(rounded - least)
     else:
         scores = MAX_SCORE * (most + least - rounded) // most
     if ignored is not None:
