@@ -12,6 +12,7 @@ from ekslab.kit.ids import Ids
 from ekslab.kit.rng import Rng
 from ekslab.kube.api.ports import Client
 from ekslab.kube.api.resources import ResourceInfo
+from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.well_known import PODS
 from ekslab.kube.client.informers import InformerFactory
 from ekslab.kube.controllers.cluster_role_aggregation.controller import (
@@ -37,21 +38,20 @@ from ekslab.kube.runtime.pods import PodIndex
 def all_controllers(
     client_for: Callable[[str], Client],
     *,
-    shared: Client,
-    resources: Callable[[], Sequence[ResourceInfo]],
-    root_ca_pem: bytes,
+    catalog: Catalog,
     clock: Clock,
     rng: Rng,
     ids: Ids,
+    authority_pem: str,
 ) -> list[Controller[Any]]:
     """Every controller of a cluster, ready for a `ControllerRunner`.
 
     `client_for("deployment-controller")` gives a client bound to
-    `system:serviceaccount:kube-system:deployment-controller`. Informers look through `shared`, the
-    controller manager's own identity (`system:kube-controller-manager`). `resources` gives the
-    types served now, custom ones too; `root_ca_pem` is what clients verify the API server with.
+    `system:serviceaccount:kube-system:deployment-controller`; `client_for("")` one of the
+    controller manager itself (`system:kube-controller-manager`), through which all informers look.
+    `catalog` gives the types served; `authority_pem` is what clients verify the API server with.
     """
-    informers = InformerFactory(shared, clock=clock)
+    informers = InformerFactory(client_for(""), clock=clock)
     pods = PodIndex(informers.informer(PODS))
 
     def tools(account: str, *, component: str = "") -> Toolbox:
@@ -64,6 +64,9 @@ def all_controllers(
             rng=rng.fork(account),
             ids=ids,
         )
+
+    def resources() -> Sequence[ResourceInfo]:
+        return list(catalog.resources.values())
 
     return [
         ReplicaSetController(tools("replicaset-controller"), pods),
@@ -83,6 +86,6 @@ def all_controllers(
         ),
         PodGarbageCollector(tools("pod-garbage-collector"), pods),
         ServiceAccountController(tools("service-account-controller")),
-        RootCaController(tools("root-ca-cert-publisher"), root_ca_pem=root_ca_pem),
+        RootCaController(tools("root-ca-cert-publisher"), root_ca_pem=authority_pem.encode()),
         ClusterRoleAggregationController(tools("clusterrole-aggregation-controller")),
     ]
