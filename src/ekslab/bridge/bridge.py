@@ -275,7 +275,7 @@ class _ClusterFacts:
         """Access policies of a principal (canonical ARN in lower case)."""
         for entry in self._access_entries():
             if arns.without_path(entry["principalArn"]).lower() == principal:
-                return entry.get("_accessPolicies") or ()
+                return entry.get("associatedAccessPolicies") or ()
         return ()
 
     def uses_aws_auth(self) -> bool:
@@ -300,8 +300,8 @@ class _ClusterFacts:
         ]
 
     def _creator(self) -> str | None:
-        creator = self._described().get("_creatorArn")
-        return str(creator) if creator else None
+        creator = self._described().get("_creator") or {}
+        return creator.get("arn")
 
     def _aws_auth(self) -> Mapping[str, str] | None:
         assert self.cluster is not None
@@ -310,4 +310,4 @@ class _ClusterFacts:
 
     def _private_dns_name(self, instance_id: str) -> str | None:
         instance = self._mirror.get("ec2:instance", instance_id)
-        return str(instance["PrivateDnsName"]) if instance is not None else None
+        return instance.get("PrivateDnsName") if instance is not None else None

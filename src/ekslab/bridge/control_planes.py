@@ -22,6 +22,7 @@ from ekslab.kube.cluster import Cluster
 from ekslab.kube.runtime.work_queue import WorkQueue
 
 _WORKERS: Final = 4
+_UNFINISHED: Final = frozenset({"CREATING", "UPDATING"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,12 @@ class ControlPlanes:
     async def start_ahead(self, name: str, *, version: str, service_cidr: str) -> None:
         """Start a control plane that the account is about to get, unless it is there."""
         if name not in self._running:
-            await self._launch(self._new_record(name, version=version, service_cidr=service_cidr))
+            issuer = f"https://oidc.eks.{self._region}.amazonaws.com/id/{self._ids.hex(32).upper()}"
+            await self._launch(
+                ControlPlaneRecord(
+                    name=name, version=version, service_cidr=service_cidr, issuer=issuer
+                )
+            )
 
     async def run(self) -> None:
         """Reconcile until cancelled; then stop every control plane."""
@@ -158,19 +164,24 @@ class ControlPlanes:
             await self._remove(name)
             running = None
         if running is None:
-            running = await self._launch(
-                self._new_record(
-                    name,
-                    version=described["version"],
-                    service_cidr=described["kubernetesNetworkConfig"]["serviceIpv4Cidr"],
-                )
-            )
+            running = await self._launch(_record_of(described))
         if not running.record.created_at:
             await self._launcher.confirmed(running, described)
             running.record = replace(running.record, created_at=str(described["createdAt"]))
             self._save(running.record)
-        if described["status"] == "CREATING" or described.get("endpoint") != running.cluster.url:
+        if described["_wantedVersion"] != running.record.version:
+            running = await self._upgrade(running, described["_wantedVersion"])
+        if described["status"] in _UNFINISHED or described.get("endpoint") != running.cluster.url:
             await self._report(name, "ACTIVE", running)
+
+    async def _upgrade(self, running: RunningControlPlane, version: str) -> RunningControlPlane:
+        """Start the control plane anew as another Kubernetes version, over the same store."""
+        name = running.record.name
+        self._log.info("upgrading", cluster=name, version=version)
+        del self._running[name]
+        self._on_down(name)
+        await running.stop()
+        return await self._launch(replace(running.record, version=version))
 
     def _described(self, name: str) -> Mapping[str, Any] | None:
         for _, cluster in self._mirror.all("eks:cluster"):
@@ -213,15 +224,6 @@ class ControlPlanes:
             )
         )
 
-    def _new_record(self, name: str, *, version: str, service_cidr: str) -> ControlPlaneRecord:
-        issuer_id = self._ids.hex(32).upper()
-        return ControlPlaneRecord(
-            name=name,
-            version=version,
-            service_cidr=service_cidr,
-            issuer=f"https://oidc.eks.{self._region}.amazonaws.com/id/{issuer_id}",
-        )
-
     def _folder(self, name: str) -> Path | None:
         return self._data_dir / name if self._data_dir is not None else None
 
@@ -243,10 +245,17 @@ class ControlPlanes:
         ]
 
 
+def _record_of(described: Mapping[str, Any]) -> ControlPlaneRecord:
+    return ControlPlaneRecord(
+        name=described["name"],
+        version=described["version"],
+        service_cidr=described["kubernetesNetworkConfig"]["serviceIpv4Cidr"],
+        issuer=described["_oidcIssuer"],
+    )
+
+
 def _is_same(record: ControlPlaneRecord, described: Mapping[str, Any]) -> bool:
     """Whether the control plane on disk is that of the account's cluster, not of a namesake."""
     if not record.created_at:
-        return record.version == described["version"] and (
-            record.service_cidr == described["kubernetesNetworkConfig"]["serviceIpv4Cidr"]
-        )
+        return record.service_cidr == str(described["kubernetesNetworkConfig"]["serviceIpv4Cidr"])
     return record.created_at == str(described["createdAt"])

@@ -49,7 +49,7 @@ from ekslab.kube.auth.service_accounts import (
 from ekslab.kube.auth.tokens import TokenFormat
 from ekslab.kube.client.in_process import InProcessClient
 from ekslab.kube.client.informers import InformerFactory
-from ekslab.kube.controllers.catalog import all_controllers
+from ekslab.kube.controllers import all_controllers
 from ekslab.kube.net.address_pools import AddressPool, NodeSlices, PoolExhaustedError
 from ekslab.kube.node.simulated.agent import NodeSpec, SimulatedNodes
 from ekslab.kube.node.standalone import PoolAddresses, node_specs
@@ -231,11 +231,16 @@ class Cluster:
         """How many objects of a type there are."""
         return len(self.lister.list(resource))
 
-    async def add_nodes(self, count: int, **size: Mapping[str, str]) -> int:
+    async def add_nodes(
+        self,
+        count: int,
+        *,
+        capacity: Mapping[str, str] | None = None,
+        allocatable: Mapping[str, str] | None = None,
+    ) -> int:
         """Boot simulated nodes that have no machine behind them; gives how many.
 
-        Their pods get addresses from slices of `pod_cidr`. `size` may give `capacity` and
-        `allocatable`.
+        Their pods get addresses from slices of `pod_cidr`; they are of one size.
         """
         taken = [item.name for item in self.lister.list(NODES) if item.name.startswith("sim-")]
         first = int(max(taken, default="sim-0")[4:]) + 1
@@ -243,7 +248,7 @@ class Cluster:
             count,
             address=self._node_addresses.allocate,
             first=first,
-            **size,
+            **({} if capacity is None else {"capacity": capacity, "allocatable": allocatable}),
         )
         self._boot(specs)
         return len(specs)
