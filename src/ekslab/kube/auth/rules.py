@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from ekslab.kube.api.requests import Attributes, Object, UserInfo
+from ekslab.kube.api.selectors import label_selector
 
 _ALL: Final = "*"
 
@@ -104,9 +105,9 @@ def aggregate(name: str, selectors: Sequence[Object], roles: Iterable[Object]) -
     """
     candidates = [role for role in roles if role["metadata"]["name"] != name]
     rules: list[Object] = []
-    for selector in selectors:
+    for selector in map(label_selector, selectors):
         for role in candidates:
-            if _selects(selector, role["metadata"].get("labels") or {}):
+            if selector.matches(role["metadata"].get("labels") or {}):
                 rules.extend(rule for rule in role.get("rules") or () if rule not in rules)
     return rules
 
@@ -179,24 +180,3 @@ def _compact(rule: PolicyRule) -> str:
         if values
     )
     return "{" + ", ".join(shown) + "}"
-
-
-def _selects(selector: Object, labels: Mapping[str, str]) -> bool:
-    wanted: Mapping[str, str] = selector.get("matchLabels") or {}
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        return False
-    return all(_meets(term, labels) for term in selector.get("matchExpressions") or ())
-
-
-def _meets(term: Object, labels: Mapping[str, str]) -> bool:
-    value = labels.get(term["key"])
-    match term["operator"]:
-        case "In":
-            return value in (term.get("values") or ())
-        case "NotIn":
-            return value not in (term.get("values") or ())
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-    return False
