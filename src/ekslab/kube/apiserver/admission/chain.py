@@ -5,6 +5,7 @@ then, after the object was validated, all validating phases.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from ekslab.kube.api import errors
@@ -46,6 +47,14 @@ class Plugin:
         """Validating phase: nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """The plugins that want one kind of request, by phase."""
+
+    admit: tuple[Admission, ...]
+    validate: tuple[Admission, ...]
+
+
 class AdmissionChain:
     """All plugins of a server as one. Remembers which plugins want which requests."""
 
@@ -53,11 +62,12 @@ class AdmissionChain:
 
     def __init__(self, plugins: Sequence[Admission]) -> None:
         self._plugins = tuple(plugins)
-        self._routes: dict[tuple[Resource, str, Operation], tuple[Admission, ...]] = {}
+        self._routes: dict[tuple[Resource, str, Operation], _Route] = {}
 
     def handles(self, info: ResourceInfo, subresource: str, operation: Operation) -> bool:
         """Whether any plugin wants to see such requests."""
-        return bool(self._route(info, subresource, operation))
+        route = self._route(info, subresource, operation)
+        return bool(route.admit or route.validate)
 
     async def run(self, request: AdmissionRequest) -> None:
         """Both phases at once, for a request that has no object to validate between them."""
@@ -66,22 +76,27 @@ class AdmissionChain:
 
     async def admit(self, request: AdmissionRequest) -> None:
         """All mutating phases, in order; the first refusal ends it."""
-        for plugin in self._route(request.info, request.request.subresource, request.operation):
+        route = self._route(request.info, request.request.subresource, request.operation)
+        for plugin in route.admit:
             await plugin.admit(request)
 
     async def validate(self, request: AdmissionRequest) -> None:
         """All validating phases, in order; the first refusal ends it."""
-        for plugin in self._route(request.info, request.request.subresource, request.operation):
+        route = self._route(request.info, request.request.subresource, request.operation)
+        for plugin in route.validate:
             await plugin.validate(request)
 
-    def _route(
-        self, info: ResourceInfo, subresource: str, operation: Operation
-    ) -> tuple[Admission, ...]:
+    def _route(self, info: ResourceInfo, subresource: str, operation: Operation) -> _Route:
         key = (info.resource, subresource, operation)
         route = self._routes.get(key)
         if route is None:
-            route = tuple(
+            wanting = [
                 plugin for plugin in self._plugins if plugin.handles(info, subresource, operation)
+            ]
+            # A phase that a plugin leaves empty is not called at all: most have only one.
+            route = _Route(
+                admit=tuple(p for p in wanting if type(p).admit is not Plugin.admit),
+                validate=tuple(p for p in wanting if type(p).validate is not Plugin.validate),
             )
             if len(self._routes) >= _ROUTES_MOST:
                 self._routes.clear()

@@ -76,7 +76,10 @@ class PodSecurity(Plugin):
     def _pod(self, request: AdmissionRequest, pod: Object) -> None:
         if request.operation is Operation.UPDATE and not _changes_images(pod, request.old or {}):
             return
-        enforced = _standard(self._labels(request), "enforce")
+        labels = self._labels(request)
+        if not any(label.startswith(_PREFIX) for label in labels):
+            return
+        enforced = _standard(labels, "enforce")
         problem = violations(enforced.level, pod["metadata"], pod["spec"])
         if problem:
             raise refusal(request, f'violates PodSecurity "{enforced}": {problem}')

@@ -36,6 +36,8 @@ class Priority(Plugin):
 
     def __init__(self, lister: Lister) -> None:
         self._lister = lister
+        self._default: Object | None = None
+        self._default_revision = -1
 
     async def admit(self, request: AdmissionRequest) -> None:
         """Write a new pod's priority and preemption policy; keep them on update."""
@@ -100,12 +102,15 @@ class Priority(Plugin):
 
     def _default_class(self) -> Object | None:
         """The default with the lowest value: only one is allowed, but two can race in."""
-        defaults = [
-            item.object
-            for item in self._lister.list(PRIORITY_CLASSES)
-            if item.object.get("globalDefault")
-        ]
-        return min(defaults, key=lambda found: int(found.get("value", 0)), default=None)
+        revision = self._lister.revision(PRIORITY_CLASSES)
+        if revision != self._default_revision:
+            classes = [item.object for item in self._lister.list(PRIORITY_CLASSES)]
+            defaults = [found for found in classes if found.get("globalDefault")]
+            self._default = min(
+                defaults, key=lambda found: int(found.get("value", 0)), default=None
+            )
+            self._default_revision = revision
+        return self._default
 
 
 class DefaultTolerationSeconds(Plugin):
