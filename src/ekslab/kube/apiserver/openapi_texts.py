@@ -7,6 +7,7 @@ build some 800 classes to get at their strings.
 import re
 from functools import lru_cache
 from importlib import resources
+from keyword import iskeyword
 from typing import Final
 
 _PREFIXES: Final = (
@@ -18,8 +19,7 @@ _PREFIXES: Final = (
 _CLASS: Final = re.compile(
     r'^class (\w+)\(DictMixin\):\n    r"""(.*?)"""', re.MULTILINE | re.DOTALL
 )
-_FIELD: Final = re.compile(r"^\* \*\*(.+?)\*\* ``.*?``(?: - (.*))?$")
-_RENAMED: Final = {"from": "from_", "not": "not_", "continue": "continue_"}
+_FIELD: Final = re.compile(r"^\* \*\*(.+?)\*\* ``.*?``(?: -(.*))?$")
 
 
 class Texts:
@@ -32,7 +32,13 @@ class Texts:
     def of_field(self, full_name: str, field: str) -> str:
         """What a field of the type is, or ""."""
         texts = _texts(full_name)
-        return texts.get(field) or texts.get(_RENAMED.get(field, ""), "")
+        return texts.get(field) or texts.get(_python_name(field), "")
+
+
+def _python_name(field: str) -> str:
+    """How the dataclasses spell a field that is no Python name: `$ref`, `x-kubernetes-...`."""
+    name = field.replace("$", "d_").replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
 
 
 def _texts(full_name: str) -> dict[str, str]:
@@ -62,7 +68,7 @@ def _docstring(text: str) -> dict[str, str]:
         match = _FIELD.match(line)
         if line == "**parameters**" or match:
             texts[field] = _joined(lines)
-            field, lines = (match[1], [match[2] or ""]) if match else ("**", [])
+            field, lines = (match[1], [(match[2] or "").strip()]) if match else ("**", [])
         else:
             lines.append(line)
     texts[field] = _joined(lines)
