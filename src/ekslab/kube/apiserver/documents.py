@@ -107,7 +107,7 @@ class Documents:
             "api": self._core,
             "apis": self._named,
             "version": lambda rest: None if rest else document(self._version_info()),
-            "openapi": lambda _rest: self._openapi(path),
+            "openapi": lambda rest: _open_api(self._registry.catalog).document("/".join(rest)),
         }
         maker = makers.get(first)
         return maker(rest) if maker is not None else None
@@ -123,15 +123,6 @@ class Documents:
         if len(rest) == 1:
             return _optional(self._discovery.group(rest[0]))
         return _optional(self._discovery.resources(*rest) if len(rest) == 2 else None)
-
-    def _openapi(self, path: str) -> Document | None:
-        api = _open_api(self._registry.catalog)
-        if path == "/openapi/v2":
-            return _document(api.v2(), media_type="application/json")
-        if path == "/openapi/v3":
-            return _document(api.v3_index(), media_type="application/json")
-        content = api.v3_document(path.removeprefix("/openapi/v3/"))
-        return None if content is None else _document(content, media_type="application/json")
 
     def _version_info(self) -> Object:
         major, minor = self._version.split(".")
