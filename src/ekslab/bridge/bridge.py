@@ -223,6 +223,7 @@ class _Launcher:
         )
         facts.cluster = cluster
         await cluster.start()
+        await cluster.apply(default_addons.own_objects(), user=_BOOTSTRAPPER, field_manager="eks")
         side = KubernetesSide(
             cluster,
             name=record.name,
@@ -234,7 +235,9 @@ class _Launcher:
         return _Running(record, cluster, side)
 
     async def confirmed(self, running: RunningControlPlane, described: Mapping[str, Any]) -> None:
-        """Install the default add-ons, once."""
+        """Install the default add-ons, once, unless the cluster was asked for without them."""
+        if not described.get("_bootstrapSelfManagedAddons", True):
+            return
         around = self._bridge.surroundings
         record = running.record
         vpc = described["resourcesVpcConfig"]
@@ -247,9 +250,7 @@ class _Launcher:
             kubernetes_release=running.cluster.git_version.partition("-")[0],
             service_cidr=record.service_cidr,
         )
-        objects = default_addons.objects(
-            facts, self_managed_addons=described.get("_bootstrapSelfManagedAddons", True)
-        )
+        objects = default_addons.self_managed_addons(facts)
         await running.cluster.apply(objects, user=_BOOTSTRAPPER, field_manager="eks")
 
 

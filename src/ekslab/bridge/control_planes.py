@@ -155,6 +155,8 @@ class ControlPlanes:
     async def _reconcile(self, name: str) -> None:
         described = self._described(name)
         running = self._running.get(name)
+        if described is None and running is not None and not running.record.created_at:
+            return  # started ahead: the account is about to ask for it
         if described is None or described["status"] == "DELETING":
             await self._remove(name)
             if described is not None:
@@ -191,6 +193,7 @@ class ControlPlanes:
 
     async def _launch(self, record: ControlPlaneRecord) -> RunningControlPlane:
         folder = self._folder(record.name)
+        self._save(record)
         running = await self._launcher.launch(record, data_dir=folder)
         running.record = replace(record, port=running.cluster.port)
         self._save(running.record)

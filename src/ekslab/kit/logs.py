@@ -30,7 +30,10 @@ def configure(*, stream: TextIO = sys.stderr, level: int = logging.INFO, json: b
     )
 
 
-def get(component: str) -> structlog.typing.FilteringBoundLogger:
+Logger = structlog.typing.FilteringBoundLogger
+
+
+def get(component: str) -> Logger:
     """The logger of one component."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=component)
+    logger: Logger = structlog.get_logger(component=component)
     return logger

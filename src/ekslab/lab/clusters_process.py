@@ -24,7 +24,7 @@ from ekslab.lab import first_cluster, kubeconfig, process
 from ekslab.lab.control import ControlApp
 from ekslab.lab.home import Home, LabConfig, LabError, write_private
 
-_RETRY_S: Final = 0.2
+_LOOK_AGAIN_S: Final = 0.01
 
 
 class ClustersProcess:
@@ -41,6 +41,7 @@ class ClustersProcess:
         self._account: Mapping[str, Any] = {}
         self._bridge: Bridge | None = None
         self._steps: list[str] = []
+        self._is_made = False
         self._log = logs.get("clusters")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -82,8 +83,9 @@ class ClustersProcess:
         self._step(f"AWS endpoint at {self._account['endpoint']}")
         async with endpoint.open(self._account["endpoint"]), TaskGroup("bridge") as tasks:
             tasks.start(bridge.run(), name="bridge")
-            await self._ensure_first_cluster(endpoint)
-            await self._follow_nodes(bridge)
+            if not self._home.kubeconfig.exists():
+                await self._make_first_cluster(endpoint, bridge)
+            self._is_made = True
 
     def _note_control_plane(self, bridge: Bridge) -> None:
         for running in bridge.control_planes.all():
@@ -94,28 +96,25 @@ class ClustersProcess:
         self._steps.append(text)
         self._log.info("step", text=text)
 
-    async def _ensure_first_cluster(self, endpoint: HttpEndpoint) -> None:
+    async def _make_first_cluster(self, endpoint: HttpEndpoint, bridge: Bridge) -> None:
         """Once, when the lab is new: afterwards its clusters are the user's own affair."""
-        if self._home.kubeconfig.exists():
-            return
         loaded = json.loads(self._home.credentials.read_text())
         keys = Keys(loaded["access_key_id"], loaded["secret_access_key"])
-        aws = AwsClient(
-            endpoint, lambda: keys, region=self._config.region, wall_clock=self._wall_clock
-        )
+        region, account = self._config.region, self._config.account
+        aws = AwsClient(endpoint, lambda: keys, region=region, wall_clock=self._wall_clock)
         try:
-            await first_cluster.ensure(
-                aws, self._config, account=self._config.account, version=self._version
-            )
+            await first_cluster.ensure_cluster(aws, account=account, version=self._version)
+            while self._row(first_cluster.NAME).get("status") != "ACTIVE":
+                await self._clock.sleep(_LOOK_AGAIN_S)
+            self._step(f"cluster {first_cluster.NAME} is ACTIVE")
+            await first_cluster.ensure_nodegroup(aws, self._config, account=account)
         except AwsError as error:
-            if not error.retryable:
-                raise LabError(f"the account refused the first cluster: {error}") from error
-            raise
+            if error.retryable:
+                raise
+            raise LabError(f"the account refused the first cluster: {error}") from error
+        self._write_kubeconfig(bridge)
 
-    async def _follow_nodes(self, bridge: Bridge) -> None:
-        """Write the kubeconfig once the first cluster is ACTIVE, and note its nodes."""
-        while self._row(first_cluster.NAME).get("status") != "ACTIVE":
-            await self._clock.sleep(_RETRY_S / 10)
+    def _write_kubeconfig(self, bridge: Bridge) -> None:
         running = bridge.control_planes.get(first_cluster.NAME)
         assert running is not None, "an ACTIVE cluster runs"
         text = kubeconfig.render(
@@ -127,7 +126,6 @@ class ClustersProcess:
             home=self._home.path,
         )
         write_private(self._home.kubeconfig, text)
-        self._step(f"cluster {first_cluster.NAME} is ACTIVE")
 
     def _control_app(self) -> ControlApp:
         return ControlApp(
@@ -140,7 +138,7 @@ class ClustersProcess:
     async def _status(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
         first = self._row(first_cluster.NAME)
         wanted = self._config.nodes
-        active = first.get("status") == "ACTIVE" and self._home.kubeconfig.exists()
+        active = self._is_made and first.get("status") == "ACTIVE"
         nodes_ready = first.get("nodes_ready", 0)
         steps = list(self._steps)
         if wanted and active:

@@ -16,41 +16,44 @@ _CLUSTER_ROLE: Final = "ekslab-cluster-role"
 _NODE_ROLE: Final = "ekslab-node-role"
 
 
-async def ensure(aws: AwsClient, config: LabConfig, *, account: str, version: str) -> None:
-    """Ask for the cluster and its node group, where they are not there.
+async def ensure_cluster(aws: AwsClient, *, account: str, version: str) -> None:
+    """Ask for the cluster, unless it is there.
 
     Raises:
         AwsError: the account refused.
     """
-    subnets = await _subnets(aws)
-    if await _missing(aws, f"/clusters/{NAME}"):
-        await aws.eks(
-            "POST",
-            "/clusters",
-            {
-                "name": NAME,
-                "version": version,
-                "roleArn": f"arn:aws:iam::{account}:role/{_CLUSTER_ROLE}",
-                "resourcesVpcConfig": {"subnetIds": subnets["public"] + subnets["private"]},
-                "accessConfig": {"authenticationMode": "API_AND_CONFIG_MAP"},
-            },
-        )
-    if config.nodes and await _missing(aws, f"/clusters/{NAME}/node-groups/{NODEGROUP}"):
-        await aws.eks(
-            "POST",
-            f"/clusters/{NAME}/node-groups",
-            {
-                "nodegroupName": NODEGROUP,
-                "nodeRole": f"arn:aws:iam::{account}:role/{_NODE_ROLE}",
-                "subnets": subnets["private"],
-                "instanceTypes": [config.instance_type],
-                "scalingConfig": {
-                    "minSize": 0,
-                    "desiredSize": config.nodes,
-                    "maxSize": max(config.nodes, 10),
-                },
-            },
-        )
+    if not await _missing(aws, f"/clusters/{NAME}"):
+        return
+    public, private = await _subnets(aws)
+    body = {
+        "name": NAME,
+        "version": version,
+        "roleArn": f"arn:aws:iam::{account}:role/{_CLUSTER_ROLE}",
+        "resourcesVpcConfig": {"subnetIds": public + private},
+        "accessConfig": {"authenticationMode": "API_AND_CONFIG_MAP"},
+    }
+    await aws.eks("POST", "/clusters", body)
+
+
+async def ensure_nodegroup(aws: AwsClient, config: LabConfig, *, account: str) -> None:
+    """Ask for the node group of the ACTIVE cluster, unless it is there.
+
+    Raises:
+        AwsError: the account refused.
+    """
+    path = f"/clusters/{NAME}/node-groups"
+    if not config.nodes or not await _missing(aws, f"{path}/{NODEGROUP}"):
+        return
+    _, private = await _subnets(aws)
+    scaling = {"minSize": 0, "desiredSize": config.nodes, "maxSize": max(config.nodes, 10)}
+    body = {
+        "nodegroupName": NODEGROUP,
+        "nodeRole": f"arn:aws:iam::{account}:role/{_NODE_ROLE}",
+        "subnets": private,
+        "instanceTypes": [config.instance_type],
+        "scalingConfig": scaling,
+    }
+    await aws.eks("POST", path, body)
 
 
 async def _missing(aws: AwsClient, path: str) -> bool:
@@ -63,17 +66,15 @@ async def _missing(aws: AwsClient, path: str) -> bool:
     return False
 
 
-async def _subnets(aws: AwsClient) -> dict[str, list[str]]:
+async def _subnets(aws: AwsClient) -> tuple[list[str], list[str]]:
     """The ids of the lab's own subnets, public and private, by zone."""
-    found: dict[str, list[str]] = {}
-    for kind, tag in (
-        ("public", "kubernetes.io/role/elb"),
-        ("private", "kubernetes.io/role/internal-elb"),
-    ):
-        answer = await aws.query(
-            "ec2", "DescribeSubnets", Filter=[{"Name": "tag-key", "Value": [tag]}]
-        )
-        rows: list[dict[str, Any]] = answer.get("subnetSet") or []
-        rows.sort(key=lambda row: str(row["availabilityZone"]))
-        found[kind] = [row["subnetId"] for row in rows]
-    return found
+    return (
+        await _tagged(aws, "kubernetes.io/role/elb"),
+        await _tagged(aws, "kubernetes.io/role/internal-elb"),
+    )
+
+
+async def _tagged(aws: AwsClient, tag: str) -> list[str]:
+    answer = await aws.query("ec2", "DescribeSubnets", Filter=[{"Name": "tag-key", "Value": [tag]}])
+    rows: list[dict[str, Any]] = answer.get("subnetSet") or []
+    return [row["subnetId"] for row in sorted(rows, key=lambda row: row["availabilityZone"])]

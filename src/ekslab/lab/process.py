@@ -34,13 +34,31 @@ def run(name: str, body: Callable[[Home, asyncio.Event], Awaitable[None]]) -> in
     try:
         uvloop.run(_body(home, body))
     except LabError as error:
-        log.error("cannot run", reason=str(error))  # noqa: TRY400 - the sentence is all there is
-        (home.run / "failure").write_text(str(error))
-        return EX_CONFIG
+        return _give_up(home, str(error), log)
+    except ExceptionGroup as group:
+        sentence = _first_lab_error(group)
+        if sentence is None:
+            log.exception("crashed")
+            return 1
+        return _give_up(home, sentence, log)
     except Exception:
         log.exception("crashed")
         return 1
     return 0
+
+
+def _first_lab_error(group: ExceptionGroup[Exception]) -> str | None:
+    """The sentence for the user in whatever a task group gathered."""
+    found = group.subgroup(LabError)
+    while isinstance(found, ExceptionGroup):
+        found = found.exceptions[0]
+    return str(found) if found is not None else None
+
+
+def _give_up(home: Home, sentence: str, log: logs.Logger) -> int:
+    log.error("cannot run", reason=sentence)
+    (home.run / "failure").write_text(sentence)
+    return EX_CONFIG
 
 
 async def _body(home: Home, body: Callable[[Home, asyncio.Event], Awaitable[None]]) -> None:

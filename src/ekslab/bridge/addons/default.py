@@ -14,7 +14,6 @@ import yaml
 
 from ekslab.kube.api.requests import Object
 
-_ALWAYS: Final = ("eks",)
 _SELF_MANAGED: Final = ("vpc-cni", "kube-proxy", "coredns")
 # The add-on account of EKS in us-east-1 (EKS user guide, add-on images); others differ by region.
 _REGISTRY_ACCOUNT: Final = "602401143452"
@@ -43,9 +42,13 @@ class ClusterFacts:
     service_cidr: str
 
 
-def objects(facts: ClusterFacts, *, self_managed_addons: bool) -> Sequence[Object]:
-    """All default objects, in the order in which they are created."""
-    names = _ALWAYS + (_SELF_MANAGED if self_managed_addons else ())
+def own_objects() -> Sequence[Object]:
+    """What EKS's own components need before anything else runs: their roles and bindings."""
+    return _load("eks")
+
+
+def self_managed_addons(facts: ClusterFacts) -> Sequence[Object]:
+    """aws-node, kube-proxy and coredns, in the order in which they are created."""
     values = {
         "cluster": facts.name,
         "vpc": facts.vpc,
@@ -58,12 +61,12 @@ def objects(facts: ClusterFacts, *, self_managed_addons: bool) -> Sequence[Objec
         ),
         "dns_ip": str(ip_network(facts.service_cidr)[10]),
     }
-    found: list[Object] = []
-    for name in names:
-        text = resources.files(__package__).joinpath("manifests", f"{name}.yaml").read_text()
-        documents = yaml.load_all(text, Loader=yaml.CSafeLoader)
-        found += [_fill(document, values) for document in documents]
-    return found
+    return [_fill(obj, values) for name in _SELF_MANAGED for obj in _load(name)]
+
+
+def _load(name: str) -> list[Object]:
+    text = resources.files(__package__).joinpath("manifests", f"{name}.yaml").read_text()
+    return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
 
 
 def _fill(value: Any, values: dict[str, str]) -> Any:

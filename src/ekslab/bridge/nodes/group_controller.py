@@ -25,6 +25,7 @@ _NOT_FOUND: Final = frozenset(
     {
         "InvalidLaunchTemplateName.NotFoundException",
         "InvalidLaunchTemplateId.NotFound",
+        "NoSuchEntity",
         "ValidationError",
     }
 )
@@ -113,6 +114,7 @@ class NodeGroupController:
         if cluster is None or kubernetes is None:
             return _LOOK_AGAIN_S
         await kubernetes.apply_group(group)
+        await self._ensure_profile(group)
         await self._ensure_template(group, cluster)
         await self._ensure_autoscaling_group(group)
         return await self._report(ident, group, kubernetes)
@@ -122,6 +124,24 @@ class NodeGroupController:
             if cluster["name"] == group["clusterName"]:
                 return cluster
         return None
+
+    async def _ensure_profile(self, group: Mapping[str, Any]) -> None:
+        name = groups.instance_profile_name(group)
+        try:
+            answer = await self._aws.query("iam", "GetInstanceProfile", InstanceProfileName=name)
+            profile = answer["GetInstanceProfileResult"]["InstanceProfile"]
+        except AwsError as error:
+            if error.code != "NoSuchEntity":
+                raise
+            await self._aws.query("iam", "CreateInstanceProfile", InstanceProfileName=name)
+            profile = {}
+        if not profile.get("Roles"):
+            await self._aws.query(
+                "iam",
+                "AddRoleToInstanceProfile",
+                InstanceProfileName=name,
+                RoleName=groups.role_name(group),
+            )
 
     async def _ensure_template(self, group: Mapping[str, Any], cluster: Mapping[str, Any]) -> None:
         name = groups.launch_template_name(group)
@@ -243,17 +263,21 @@ class NodeGroupController:
             await self._aws.query(
                 "autoscaling", "DeleteAutoScalingGroup", AutoScalingGroupName=name, ForceDelete=True
             )
+        profile = {"InstanceProfileName": groups.instance_profile_name(group)}
+        role = {"RoleName": groups.role_name(group)}
+        template = {"LaunchTemplateName": groups.launch_template_name(group)}
+        await self._unless_gone("ec2", "DeleteLaunchTemplate", template)
+        await self._unless_gone("iam", "RemoveRoleFromInstanceProfile", {**profile, **role})
+        await self._unless_gone("iam", "DeleteInstanceProfile", profile)
+        await self._reports.nodegroup(self._made(group, "DELETED", []))
+        return 0.0
+
+    async def _unless_gone(self, service: str, action: str, names: Mapping[str, str]) -> None:
         try:
-            await self._aws.query(
-                "ec2",
-                "DeleteLaunchTemplate",
-                LaunchTemplateName=groups.launch_template_name(group),
-            )
+            await self._aws.query(service, action, **names)
         except AwsError as error:
             if error.code not in _NOT_FOUND:
                 raise
-        await self._reports.nodegroup(self._made(group, "DELETED", []))
-        return 0.0
 
 
 def _join_failure() -> dict[str, Any]:

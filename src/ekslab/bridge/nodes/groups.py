@@ -43,6 +43,16 @@ def launch_template_name(nodegroup: Mapping[str, Any]) -> str:
     return f"eks-{suffix(nodegroup)}"
 
 
+def instance_profile_name(nodegroup: Mapping[str, Any]) -> str:
+    """`eks-<unique>`: carries the node role to the instances."""
+    return f"eks-{suffix(nodegroup)}"
+
+
+def role_name(nodegroup: Mapping[str, Any]) -> str:
+    """The node role's name, without its path."""
+    return str(nodegroup["nodeRole"]).rsplit("/", 1)[-1]
+
+
 def autoscaling_group_name(nodegroup: Mapping[str, Any]) -> str:
     """`eks-<nodegroup>-<unique>`."""
     return f"eks-{nodegroup['nodegroupName']}-{suffix(nodegroup)}"
@@ -82,6 +92,7 @@ def launch_template_data(
     data: dict[str, Any] = {
         "ImageId": image_id,
         "InstanceType": instance_types(nodegroup)[0],
+        "IamInstanceProfile": {"Name": instance_profile_name(nodegroup)},
         "UserData": base64.b64encode(user_data.encode()).decode(),
         "MetadataOptions": {"HttpPutResponseHopLimit": 2, "HttpTokens": "required"},
         "BlockDeviceMapping": [

@@ -21,7 +21,7 @@ def install() -> None:
 
 
 def _set_desired_capacity(group: Any, new_capacity: int | None) -> None:
-    before = group.desired_capacity or 0
+    before = getattr(group, "desired_capacity", None) or 0  # unset while the group is being made
     group.desired_capacity = group.min_size if new_capacity is None else int(new_capacity)
     # A group in the middle of being made is not listed yet; its name is nobody's either.
     active = group.active_instances()
