@@ -7,6 +7,7 @@ import pytest
 
 from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.ownership import managers
+from ekslab.kube.api.schema import catalog
 from ekslab.kube.api.schema.model import Schema
 from tests.patches.shapes import DEPLOYMENT, SERVICE
 
@@ -166,3 +167,42 @@ def test_a_made_up_list_is_refused() -> None:
     bad = [{"manager": "x", "operation": "Update", "fieldsV1": {"spec": {}}}]
     with pytest.raises(ApiError, match="error decoding managed fields"):
         update(deployment(), deployment(replicas=2), bad)
+
+
+def test_a_pod_is_owned_as_its_go_types_say() -> None:
+    """The set kubectl run leaves behind in Kubernetes 1.34, for these fields."""
+    pod = catalog.load().schema_of_kind("", "v1", "Pod")
+    assert pod is not None
+    container = {
+        "name": "c",
+        "image": "nginx",
+        "env": [{"name": "A", "value": "1"}],
+        "ports": [{"containerPort": 53, "protocol": "UDP"}],
+    }
+    spec = {
+        "containers": [container],
+        "volumes": [{"name": "v", "emptyDir": {}}],
+        "securityContext": {},
+    }
+    meta = {"name": "web", "generateName": "web-", "annotations": {"a/b": "c"}}
+    managed = update(None, {"metadata": meta, "spec": spec}, [], schema=pod)
+    udp = 'k:{"containerPort":53,"protocol":"UDP"}'
+    assert managed[0]["fieldsV1"] == {
+        "f:metadata": {"f:annotations": {".": {}, "f:a/b": {}}, "f:generateName": {}},
+        "f:spec": {
+            "f:containers": {
+                'k:{"name":"c"}': {
+                    ".": {},
+                    "f:env": {
+                        ".": {}, 'k:{"name":"A"}': {".": {}, "f:name": {}, "f:value": {}}
+                    },
+                    "f:image": {},
+                    "f:name": {},
+                    "f:ports": {".": {}, udp: {".": {}, "f:containerPort": {}, "f:protocol": {}}},
+                    "f:resources": {},
+                }
+            },
+            "f:securityContext": {},
+            "f:volumes": {".": {}, 'k:{"name":"v"}': {".": {}, "f:emptyDir": {}, "f:name": {}}},
+        },
+    }  # fmt: skip

@@ -1,6 +1,6 @@
 """Schemas of real types, as far as these tests look into them."""
 
-from ekslab.kube.api.schema.model import Kind, ListType, Schema
+from ekslab.kube.api.schema.model import Kind, ListType, Presence, Schema
 
 
 def text(default: object = None) -> Schema:
@@ -11,16 +11,20 @@ def integer() -> Schema:
     return Schema(Kind.INTEGER)
 
 
-def record(type_name: str, /, *required: str, **fields: Schema) -> Schema:
+def record(type_name: str, /, **fields: Schema) -> Schema:
     """A struct behind a pointer."""
-    return Schema(Kind.OBJECT, name=type_name, fields=fields, required=frozenset(required))
+    return Schema(Kind.OBJECT, name=type_name, fields=fields)
 
 
-def struct(type_name: str, /, *required: str, **fields: Schema) -> Schema:
-    """A struct that is no pointer: always there."""
-    schema = record(type_name, *required, **fields)
-    schema.default = {}
+def written(schema: Schema) -> Schema:
+    """A field that is always on the wire: no pointer, or without `omitempty`."""
+    schema.presence = Presence.WRITTEN
     return schema
+
+
+def struct(type_name: str, /, **fields: Schema) -> Schema:
+    """A struct that is no pointer."""
+    return written(record(type_name, **fields))
 
 
 def mapping() -> Schema:
@@ -82,15 +86,14 @@ META = struct(
 )
 POD_SPEC = struct(
     "PodSpec",
-    "containers",
-    containers=keyed(CONTAINER, "name"),
+    containers=written(keyed(CONTAINER, "name")),
     nodeName=text(),
     tolerations=atomic_list(record("Toleration", key=text(), operator=text())),
 )
 STRATEGY = Schema(
     Kind.OBJECT,
     name="DeploymentStrategy",
-    default={},
+    presence=Presence.WRITTEN,
     fields={"type": text(), "rollingUpdate": record("Rolling", maxSurge=integer())},
     patch_strategy=("retainKeys",),
 )
@@ -102,8 +105,6 @@ DEPLOYMENT = record(
     metadata=META,
     spec=struct(
         "DeploymentSpec",
-        "selector",
-        "template",
         replicas=integer(),
         selector=SELECTOR,
         strategy=STRATEGY,

@@ -20,7 +20,7 @@ from ekslab.kube.api.ownership.fieldset import (
     value_element,
 )
 from ekslab.kube.api.requests import Object
-from ekslab.kube.api.schema.model import Kind, ListType, Schema
+from ekslab.kube.api.schema.model import Kind, ListType, Presence, Schema
 
 _ABSENT: Final = object()
 """Stands for a field that is not there; null is there."""
@@ -70,26 +70,16 @@ def ownable(obj: Object) -> Object:
     return rest
 
 
-def zero(schema: Schema) -> Object:
-    """The JSON of the zero value of a Go struct: structs that are no pointers, and required
-    fields. `{"spec": {"selector": null, "template": {...}}}` for a Deployment.
-    """
-    value = dict(_structs(schema))
-    for name in sorted(schema.required):
-        if name in schema.fields:
-            value.setdefault(name, _ZEROS.get(schema.fields[name].kind))
-    return value
-
-
 @lru_cache(maxsize=2048)
-def _structs(schema: Schema) -> Object:
-    """Fields whose Go type is a struct, with their zero values: those are on the wire whether set
-    or not. Upstream's schema gives them the default {}.
+def zero(schema: Schema) -> Object:
+    """What the JSON of a Go struct holds when nothing is set: fields without `omitempty`, and
+    structs that are no pointers. `{"metadata": {}, "spec": {"strategy": {}, "template": {"spec":
+    {"containers": null}, ...}}, "status": {}}` for a Deployment.
     """
     return {
-        name: zero(field)
+        name: zero(field) if field.kind is Kind.OBJECT else _ZEROS.get(field.kind)
         for name, field in schema.fields.items()
-        if field.kind is Kind.OBJECT and field.default == {}
+        if field.presence is Presence.WRITTEN
     }
 
 
@@ -184,11 +174,11 @@ def _changed(old: Any, new: Any, schema: Schema | None) -> _Nodes:
 
 
 def _changed_fields(old: Object, new: Object, schema: Schema | None) -> _Nodes:
-    structs = _structs(schema) if schema is not None and schema.fields else {}
+    written = zero(schema) if schema is not None and schema.fields else {}
     taken: dict[str, Tree] = {}
     removed: dict[str, Tree] = {}
     for key, value in new.items():
-        before = old[key] if key in old else structs.get(key, _ABSENT)
+        before = old[key] if key in old else written.get(key, _ABSENT)
         if before is value:
             continue
         below = child_schema(schema, key)
@@ -200,8 +190,8 @@ def _changed_fields(old: Object, new: Object, schema: Schema | None) -> _Nodes:
         if key in new:
             continue
         below = child_schema(schema, key)
-        if key in structs:
-            _note(f"f:{key}", _changed(value, structs[key], below), taken, removed)
+        if key in written:
+            _note(f"f:{key}", _changed(value, written[key], below), taken, removed)
         else:
             removed[f"f:{key}"] = _whole(value, below)
     return taken or None, removed or None
@@ -243,7 +233,7 @@ def _whole(value: Any, schema: Schema | None) -> Tree:
         scalar = each.__class__ in _SCALARS
         tree[f"f:{key}"] = LEAF if scalar else _whole(each, child_schema(schema, key))
     if schema is not None and schema.fields:
-        for key, empty in _structs(schema).items():
+        for key, empty in zero(schema).items():
             if key not in value:
                 tree[f"f:{key}"] = _whole(empty, schema.fields[key])
     return tree
