@@ -1,15 +1,16 @@
-"""Makes the table of facts of one Kubernetes version.
+r"""Makes the table of facts of one Kubernetes version.
 
-Run by hand, when a version is added:
+Run by hand, when a version is added, on unpacked packages (`pip download`, `unzip`):
 
-    ./dev exec pip download --no-deps -d /tmp/kv kubernetes-validate==1.36.0   # and unzip it
-    ./dev exec python tools/make_facts.py 1.36 --schemas DIR --models DIR --go 0.36.0 --merge FILE
+    ./dev exec python tools/make_facts.py 1.36 \
+        --schemas DIR --models DIR --go 0.36.0 --merge FILE
 
 Sources, all named in the table: the PyPI packages `kubernetes-validate` (structure and
 `x-kubernetes-*` of every type) and `lightkube-models` (plurals, scope, verbs), the Go modules of
-the same release (pointers, omitted zero values, Go's names, enumerations, defaults given in markers),
-and `--merge` (list keys and their defaults, from client-go's apply schema). What none of them says
-(short names, categories, order of groups, streaming subresources) stands in `own_facts.py`.
+the same release (pointers, omitted zero values, Go's names, enumerations, defaults given in
+markers), and `--merge` (list keys and their defaults, from client-go's apply schema). What none of
+them says (short names, categories, order of groups, streaming subresources) stands in
+`own_facts.py`.
 """
 
 import argparse

@@ -68,11 +68,20 @@ class RecursiveTypeError(Exception):
     """A type that holds itself (JSONSchemaProps): only the exact walk can follow it."""
 
 
+_quantities: dict[str, str] = {}  # canonical texts of quantities met, at most `_QUANTITIES_MOST`
+_QUANTITIES_MOST: Final = 16_384
+
+
 def _hook(kind: type, value: Any) -> Any:
+    if kind is _Quantity and value.__class__ is str and value in _quantities:
+        return _quantities[value]  # a Pod has many, and they repeat
     try:
-        return _HOOKED[kind](value, "")
+        checked = _HOOKED[kind](value, "")
     except (ParseError, WrongValueError) as error:
         raise ValueError(str(error)) from None
+    if kind is _Quantity and value.__class__ is str and len(_quantities) < _QUANTITIES_MOST:
+        _quantities[value] = checked
+    return checked
 
 
 class CompiledType:
