@@ -170,7 +170,7 @@ def test_a_made_up_list_is_refused() -> None:
 
 
 def test_a_pod_is_owned_as_its_go_types_say() -> None:
-    """The set kubectl run leaves behind in Kubernetes 1.34, for these fields."""
+    """With the schema of the catalog: what is always on the wire is nobody's addition."""
     pod = catalog.load().schema_of_kind("", "v1", "Pod")
     assert pod is not None
     container = {
