@@ -300,7 +300,7 @@ def merged(target: Any, patch: Any) -> Any:
             target.pop(key, None)
         elif key == "conditions" and isinstance(target.get(key), list):
             held = {entry["type"]: entry for entry in target[key]}
-            held.update({entry["type"]: entry for entry in value})
+            held.update({entry["type"]: merged(held.get(entry["type"]), entry) for entry in value})
             target[key] = list(held.values())
         else:
             target[key] = merged(target.get(key), value)

@@ -93,6 +93,24 @@ def rejected(pod: Object, reason: str, message: str, now_s: float) -> Object:
     }
 
 
+def explained(status: Mapping[str, Any]) -> frozenset[str]:
+    """Types of the conditions that carry a reason."""
+    return frozenset(row["type"] for row in status.get("conditions") or () if row.get("reason"))
+
+
+def clear_explanations(status: Object, before: frozenset[str]) -> frozenset[str]:
+    """Make a status fit to be merged: a reason or message that is there no more is a null.
+
+    `before` are the conditions that had a reason; gives those that have one now.
+    """
+    now = explained(status)
+    for row in status["conditions"]:
+        if row["type"] in before:
+            row.setdefault("reason", None)
+            row.setdefault("message", None)
+    return now
+
+
 def _conditions(plan: PodPlan, state: PodState, pod: Object, now_s: float) -> list[Object]:
     generation = pod["metadata"].get("generation", 1)
     theirs = {entry["type"]: entry for entry in (pod.get("status") or {}).get("conditions") or ()}
@@ -112,6 +130,8 @@ def _conditions(plan: PodPlan, state: PodState, pod: Object, now_s: float) -> li
         before = theirs.get(kind, {})
         if before.get("status") == word:
             since = before.get("lastTransitionTime")
+        elif kind == "Ready" and plan.readiness_gates:
+            since = rfc3339(now_s)
         else:
             since = rfc3339(state.since[kind][1] if kind in state.since else now_s)
         entry: Object = {

@@ -38,7 +38,13 @@ from ekslab.kube.node.simulated.machine import (
 )
 from ekslab.kube.node.simulated.registration import NodeSpec
 from ekslab.kube.node.simulated.timers import Timers
-from ekslab.kube.node.status import rejected, render, restore
+from ekslab.kube.node.status import (
+    clear_explanations,
+    explained,
+    rejected,
+    render,
+    restore,
+)
 from ekslab.kube.node.timing import Timing
 from ekslab.kube.runtime.events import EventRecorder
 
@@ -226,19 +232,32 @@ class SimulatedNodes:
 
     async def _renew(self, machine: Machine) -> None:
         now_s = self._clock.now()
-        lease = registration.lease_object(machine.name, machine.uid, now_s)
         try:
-            try:
-                await machine.client.update(LEASES, lease)
-            except ApiError as error:
-                if error.code != 404:
-                    raise
-                lease = registration.lease_object(machine.name, machine.uid, now_s)
-                await machine.client.create(LEASES, lease)
+            await self._write_lease(machine, now_s)
         except ApiError as error:
+            machine.lease_revision = ""
             _log.info("lease not renewed", node=machine.name, error=error.message)
         wait_s = self._timing.spread(registration.LEASE_RENEW_S, machine.name, "lease")
         self._node_at(now_s + min(wait_s, registration.LEASE_RENEW_S), machine, self._renew)
+
+    async def _write_lease(self, machine: Machine, now_s: float) -> None:
+        """Renew, from the revision we wrote last; without one, create or take up what is there."""
+        client, name, space = machine.client, machine.name, registration.LEASE_NAMESPACE
+        lease = registration.lease_object(name, machine.uid, now_s)
+        written: Object | None = None
+        if not machine.lease_revision:
+            try:
+                written = await client.create(LEASES, lease)
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+                there = await client.get(LEASES, name, space)
+                machine.lease_revision = there["metadata"]["resourceVersion"]
+                lease = registration.lease_object(name, machine.uid, now_s)
+        if written is None:
+            lease["metadata"]["resourceVersion"] = machine.lease_revision
+            written = await client.update(LEASES, lease)
+        machine.lease_revision = written["metadata"]["resourceVersion"]
 
     def _node_at(self, due_s: float, machine: Machine, work: Callable[[Machine], object]) -> None:
         def due() -> None:
@@ -297,6 +316,7 @@ class SimulatedNodes:
             self._enqueue(run, partial(self._reject, run, *short))
             return run
         machine.take(run)
+        run.explained = explained(status)
         if restore(plan, state, status, now_s):
             if state.address:
                 machine.pool.adopt(item.uid, state.address)
@@ -409,6 +429,7 @@ class SimulatedNodes:
                 run.shown = visible(run.state)
                 now_s = self._clock.now()
                 status = render(run.plan, run.state, run.item.object, run.machine.host, now_s)
+                run.explained = clear_explanations(status, run.explained)
                 await self._write_status(run, status)
         finally:
             run.queued = False

@@ -25,7 +25,8 @@ from ekslab.kube.runtime.events import EventRecorder
 class PodRun:
     """A pod on its node. `queued` while a worker will look at it, `dirty` if status is to write.
 
-    `followers` are woken when its state changes: readers that follow its logs.
+    `explained` are the conditions that were last written with a reason; `followers` are woken
+    when its state changes: readers that follow its logs.
     """
 
     item: Item
@@ -39,6 +40,7 @@ class PodRun:
     is_rejected: bool = False
     stops: bool = False
     shown: tuple[object, ...] = ()
+    explained: frozenset[str] = frozenset()
     failures: int = 0
     stopping_s: float = 0.0
     followers: list[asyncio.Event] = field(default_factory=list)
@@ -63,6 +65,7 @@ class Machine:
     used: Amounts = field(default_factory=dict)
     pods: dict[str, PodRun] = field(default_factory=dict)
     uid: str = ""
+    lease_revision: str = ""
     registered_s: float = 0.0
     ready_s: float = 0.0
     is_alive: bool = True
