@@ -66,6 +66,7 @@ class Strategy:
     def __init__(self, info: ResourceInfo, schema: Schema) -> None:
         self.info = info
         self.schema = schema
+        self._has_spec = "spec" in schema.fields
         self.has_status = info.subresource("status") is not None
         paths = self.traits.selectable | {"metadata.name"}
         self.selectable = paths | {"metadata.namespace"} if info.namespaced else paths
@@ -75,7 +76,9 @@ class Strategy:
         self.graceful = self.traits.graceful
 
     def default(self, obj: Object) -> None:
-        """Fill in what the client left out (upstream: `SetDefaults_*`)."""
+        """Fill in what the client left out (upstream: `SetDefaults_*`); a spec is always there."""
+        if self._has_spec:
+            obj.setdefault("spec", {})
 
     def prepare_create(self, obj: Object) -> None:
         """Make a new object's server-owned parts: status as born, generation 1."""
@@ -186,6 +189,9 @@ class Custom(Strategy):
     """An object of a CustomResourceDefinition: upstream's apiextensions strategy."""
 
     traits = Traits(generation=True, born=None, unconditional_update=False)
+
+    def default(self, obj: Object) -> None:
+        """Defaults of custom objects stand in their schema, which is applied elsewhere."""
 
     def prepare_status_update(self, obj: Object, old: Object) -> None:
         """Take everything but the status from `old`, metadata too."""

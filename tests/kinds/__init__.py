@@ -1,0 +1,1 @@
+"""What is known of each kind: defaults, upkeep, validation, update rules."""
