@@ -322,7 +322,7 @@ def _attach(original: Callable[..., Any]) -> Callable[..., Any]:
             raise error(
                 "PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit."
             )
-        if eni.subnet.availability_zone != instance.placement:
+        if eni.subnet.availability_zone != str(instance.placement):
             raise error(
                 "InvalidParameterCombination",
                 "You may not attach a network interface to an instance if they are not in the same "
