@@ -267,7 +267,7 @@ def served(resources: list[dict[str, Any]], schemas: dict[str, Any]) -> list[dic
         entry = {**resource, "t": kinds[key]}
         entry["verbs"] = list(own_facts.VERBS.get(name, resource["verbs"]))
         entry["short"] = own_facts.SHORT_NAMES.get(name, [])
-        entry["cat"] = own_facts.list(own_facts.CATEGORIES.get(name, ()))
+        entry["cat"] = list(own_facts.CATEGORIES.get(name, ()))
         subs = {sub["n"]: sub for sub in resource.get("sub", [])}
         core = own_facts.SUBRESOURCES.get(name, []) if resource["g"] == "" else []
         subs.update({sub["n"]: sub for sub in core})

@@ -403,7 +403,7 @@ KINDS = [("v1", "Pod"), ("v1", "Service"), ("apps/v1", "Deployment"), ("v1", "No
          ("discovery.k8s.io/v1", "EndpointSlice"), ("v1", "ConfigMap")]  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_compiled_types_agree_with_the_exact_walk(data):
     api_version, kind = data.draw(st.sampled_from(KINDS))
@@ -421,7 +421,7 @@ def test_compiled_types_agree_with_the_exact_walk(data):
     assert compiled.decode(orjson.dumps(fast)) == fast
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_no_body_breaks_the_checker_and_its_results_are_stable(data):
     api_version, kind = data.draw(st.sampled_from(KINDS))

@@ -13,8 +13,9 @@ import yaml
 from ekslab.kube.api.schema.scalars import Pairs
 
 _LOADER: Final[type] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_NODES_MOST: Final = 1_000_000  # after aliases are followed
+_ALIASED_MOST: Final = 50_000  # nodes that aliases may add; goyaml has a ratio with this effect
 _DEPTH_MOST: Final = 400
+_TOO_MANY_ALIASES: Final = "yaml: document contains excessive aliasing"
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE: Final = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
@@ -34,14 +35,36 @@ class _Reader:
 
     def __init__(self) -> None:
         self.duplicates: list[str] = []
-        self._count = 0
         self._depth = 0
+        self._sizes: dict[int, int] = {}
+
+    def document(self, root: Any) -> Any:
+        """The value of a whole document, once it is known not to be too large."""
+        if self._size(root) > len(self._sizes) + _ALIASED_MOST:
+            raise YamlError(_TOO_MANY_ALIASES)
+        return self.value(root)
+
+    def _size(self, node: Any) -> int:
+        """How many nodes there are below one when aliases are followed; each is looked at once."""
+        known = self._sizes.get(id(node))
+        if known == 0:  # it is being counted: it holds itself
+            raise YamlError(_TOO_MANY_ALIASES)
+        if known is not None:
+            return known
+        self._sizes[id(node)] = 0
+        size = 1
+        if isinstance(node, yaml.MappingNode):
+            size += sum(self._size(part) for pair in node.value for part in pair)
+        elif isinstance(node, yaml.SequenceNode):
+            size += sum(self._size(part) for part in node.value)
+        self._sizes[id(node)] = size
+        return size
 
     def value(self, node: Any) -> Any:
-        self._count += 1
+        """The value of one node."""
         self._depth += 1
-        if self._count > _NODES_MOST or self._depth > _DEPTH_MOST:
-            raise YamlError("yaml: document contains excessive aliasing")
+        if self._depth > _DEPTH_MOST:
+            raise YamlError("yaml: exceeded max depth")
         try:
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node)
@@ -89,7 +112,7 @@ def parse_yaml(raw: bytes) -> tuple[Any, list[str]]:
     try:
         loader = _LOADER(raw)
         node = loader.get_node() if loader.check_node() else None
-        value = None if node is None else reader.value(node)
+        value = None if node is None else reader.document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f"line {mark.line + 1}: " if mark is not None else ""
