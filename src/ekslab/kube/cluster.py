@@ -44,6 +44,7 @@ from ekslab.kube.auth.rbac import MissingRoleError, RbacAuthorizer
 from ekslab.kube.auth.service_accounts import (
     ServiceAccountAuthenticator,
     ServiceAccountTokens,
+    TokenPolicy,
     service_account_user,
 )
 from ekslab.kube.auth.tokens import TokenFormat
@@ -64,6 +65,8 @@ ADMIN: Final = UserInfo(name="system:apiserver", groups=(MASTERS_GROUP, AUTHENTI
 _SCHEDULER: Final = UserInfo(name="system:kube-scheduler", groups=(AUTHENTICATED_GROUP,))
 # The lab's own eye on the pods of its simulated fleet: one watch instead of one per node.
 _FLEET: Final = UserInfo(name="ekslab:fleet", groups=(MASTERS_GROUP, AUTHENTICATED_GROUP))
+# EKS shortens what upstream leaves at a year (EKS user guide, service account tokens).
+_TOKEN_POLICY: Final = TokenPolicy(extended_s=90 * 86_400, most_s=86_400)
 _RENEWAL_CHECK_S: Final = 3600.0
 
 
@@ -124,7 +127,7 @@ class Cluster:
             server_names=config.server_names,
             now=wall_clock.now(),
         )
-        self._store = open_store(config.data_dir / "store.db") if config.data_dir else MemoryStore()
+        self._store = open_store(config.data_dir / "store") if config.data_dir else MemoryStore()
         self.lister: Lister = StoreLister(self._store)
         self._rbac = RbacAuthorizer(self.lister)
         self._extra_authorizers: list[Authorizer] = []
@@ -244,12 +247,9 @@ class Cluster:
         """
         taken = [item.name for item in self.lister.list(NODES) if item.name.startswith("sim-")]
         first = int(max(taken, default="sim-0")[4:]) + 1
-        specs = node_specs(
-            count,
-            address=self._node_addresses.allocate,
-            first=first,
-            **({} if capacity is None else {"capacity": capacity, "allocatable": allocatable}),
-        )
+        specs = node_specs(count, address=self._node_addresses.allocate, first=first)
+        if capacity is not None and allocatable is not None:
+            specs = [replace(one, capacity=capacity, allocatable=allocatable) for one in specs]
         self._boot(specs)
         return len(specs)
 
@@ -288,6 +288,7 @@ class Cluster:
             self.lister,
             ids=self._ids,
             now=now,
+            policy=_TOKEN_POLICY,
         )
         return AuthenticatorChain(
             [

@@ -49,10 +49,12 @@ def run(name: str, body: Callable[[Home, asyncio.Event], Awaitable[None]]) -> in
 
 def _first_lab_error(group: ExceptionGroup[Exception]) -> str | None:
     """The sentence for the user in whatever a task group gathered."""
-    found = group.subgroup(LabError)
-    while isinstance(found, ExceptionGroup):
-        found = found.exceptions[0]
-    return str(found) if found is not None else None
+    for error in group.exceptions:
+        if isinstance(error, LabError):
+            return str(error)
+        if isinstance(error, ExceptionGroup):
+            return _first_lab_error(error)
+    return None
 
 
 def _give_up(home: Home, sentence: str, log: logs.Logger) -> int:
