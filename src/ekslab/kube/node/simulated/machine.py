@@ -69,7 +69,6 @@ class Machine:
     registered_s: float = 0.0
     ready_s: float = 0.0
     is_alive: bool = True
-    records: bool = False
 
     @property
     def name(self) -> str:

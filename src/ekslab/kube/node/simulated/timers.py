@@ -18,14 +18,14 @@ class Timers:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._count = 0
         self._wakeup = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def at(self, due_s: float, callback: Callable[[], None]) -> None:
+    def at(self, due_s: float, callback: Callable[[], object]) -> None:
         """Call `callback` at `due_s` (seconds since the epoch), or soon if that is past."""
         self._count += 1
         heapq.heappush(self._heap, (due_s, self._count, callback))
