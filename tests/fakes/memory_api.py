@@ -203,7 +203,11 @@ class MemoryClient:
     def _store(self, resource: Resource, item: Item, obj: Object, subresource: str) -> Object:
         old = item.object
         if subresource == "status":
+            # As upstream's strategies do: metadata may be written through the status door too.
+            annotations = obj["metadata"].get("annotations")
             new = {**editable(old), "status": obj.get("status", {})}
+            if annotations:
+                new["metadata"]["annotations"] = annotations
         elif subresource == "finalize":
             new = {**editable(old), "spec": obj["spec"]}
         else:

@@ -20,7 +20,6 @@ from ekslab.kube.controllers.deployment.view import (
     view_deployment,
     view_set,
 )
-from ekslab.kube.runtime.commit import commit
 from ekslab.kube.runtime.controller import DONE, Controller, Result, Toolbox
 from ekslab.kube.runtime.ownership import (
     Claims,
@@ -117,9 +116,8 @@ class DeploymentController(Controller[Key]):
         )
         if not await self._carry_out(step):
             return DONE
-        obj = await self._write_revision(obj, step.revision)
         status = progress.status(step, now_s=self.clock.now())
-        await self._write_status(obj, status)
+        await self._write_status(obj, status, revision=step.revision)
         check_s = progress.stuck_check_s(deployment, status, now_s=self.clock.now())
         return Result(requeue_after_s=check_s)
 
@@ -198,13 +196,15 @@ class DeploymentController(Controller[Key]):
         await self._write_status(deployment.obj, {**deployment.status, "collisionCount": count})
         return False
 
-    async def _write_revision(self, obj: Object, revision: str) -> Object:
+    async def _write_status(self, obj: Object, status: Object, *, revision: str = "") -> None:
+        """Write the status, and the revision annotation with it: upstream writes both through the
+        status door, where a change of annotations does not count as a new generation.
+        """
         meta = obj["metadata"]
         annotations = meta.get("annotations") or {}
-        if not revision or annotations.get(REVISION) == revision:
-            return obj
-        new_meta = {**meta, "annotations": {**annotations, REVISION: revision}}
-        return await commit(self.client, DEPLOYMENTS, obj, {**obj, "metadata": new_meta})
-
-    async def _write_status(self, obj: Object, status: Object) -> None:
-        await commit(self.client, DEPLOYMENTS, obj, {**obj, "status": status})
+        if revision and annotations.get(REVISION) != revision:
+            meta = {**meta, "annotations": {**annotations, REVISION: revision}}
+        elif obj.get("status") == status:
+            return
+        new = editable({**obj, "metadata": meta, "status": status})
+        await self.client.update(DEPLOYMENTS, new, subresource="status")

@@ -5,7 +5,6 @@ Rules of upstream `pkg/controller/endpoint/endpoints_controller.go` and
 most 1,000 addresses, marked when there would be more.
 """
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
@@ -113,7 +112,8 @@ def _subset(ports: tuple[_Port, ...], ready: Sequence[Object], unready: Sequence
 
 
 def _sorted(addresses: Sequence[Object]) -> list[Object]:
-    return sorted(addresses, key=lambda one: int(ipaddress.ip_address(one["ip"])))
+    # Upstream compares addresses as text too (LessEndpointAddress).
+    return sorted(addresses, key=lambda one: (one["ip"], one["targetRef"]["uid"]))
 
 
 def _cut(subsets: list[Object]) -> tuple[list[Object], bool]:
