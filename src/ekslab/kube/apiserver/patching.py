@@ -165,8 +165,8 @@ class Patcher:
         meta = config.get("metadata")
         if isinstance(meta, dict) and meta.get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
-        config = self._checked(served, request, options, config)
-        meta = config["metadata"]
+        checked = self._checked(served, request, options, config)
+        meta = checked["metadata"]
         if meta.setdefault("name", request.name) != request.name:
             message = (
                 f"the name of the object ({meta['name']}) does not match the name on the URL"
@@ -175,4 +175,4 @@ class Patcher:
             raise bad_request(message)
         if request.namespace:
             meta.setdefault("namespace", request.namespace)
-        return config
+        return checked

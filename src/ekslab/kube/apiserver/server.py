@@ -24,8 +24,9 @@ from ekslab.kube.api.ports import (
     NodeConnections,
 )
 from ekslab.kube.api.requests import ApiRequest, Attributes
+from ekslab.kube.api.resources import Resource
 from ekslab.kube.api.schema.catalog import Catalog
-from ekslab.kube.api.well_known import NAMESPACES
+from ekslab.kube.api.well_known import ENDPOINTS, NAMESPACES
 from ekslab.kube.apiserver.admission.chain import AdmissionChain
 from ekslab.kube.apiserver.allocators import ServiceAllocator
 from ekslab.kube.apiserver.decoding import Decoder
@@ -50,6 +51,10 @@ from ekslab.kube.auth.authorizers import denial
 from ekslab.kube.store.port import Store
 
 _NAME_FIELD: Final = "metadata.name="
+_DEPRECATED: Final = {
+    ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    Resource("", "v1", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
+}
 _OF_ONE: Final = frozenset({"get", "update", "patch", "delete"})
 _OF_ALL: Final = frozenset({"list", "watch"})
 _Handler = Callable[[Served, ApiRequest], Awaitable[Answer]]
@@ -174,6 +179,9 @@ class ApiServer:
         served = self.registry.find(request.resource)
         if served is None:
             raise errors.path_not_found()
+        deprecated = _DEPRECATED.get(request.resource)
+        if deprecated is not None:
+            request.warnings.append(deprecated)
         if request.namespace and not served.info.namespaced:
             raise errors.path_not_found()
         if request.subresource:
