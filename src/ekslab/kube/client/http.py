@@ -32,6 +32,7 @@ class HttpWatch:
     def __init__(self, response: aiohttp.ClientResponse, resource: Resource) -> None:
         self._response = response
         self._resource = resource
+        self._is_closed = False
 
     async def __aiter__(self) -> AsyncIterator[Sequence[WatchEvent]]:
         """Batches of events: all lines that have arrived."""
@@ -45,10 +46,13 @@ class HttpWatch:
                 if lines:
                     yield [self._event(line) for line in lines if line]
         except (aiohttp.ClientError, TimeoutError) as error:
+            if self._is_closed:
+                return
             raise errors.service_unavailable(f"the watch broke: {error}") from error
 
     def close(self) -> None:
         """End the watch."""
+        self._is_closed = True
         self._response.close()
 
     def _event(self, line: bytes) -> WatchEvent:
