@@ -18,7 +18,10 @@ _SUBNET_EMPTY: Final = frozenset({"InsufficientFreeAddressesInSubnet", "Insuffic
 _BACKOFF_S: Final = 120.0
 _RETRY_S: Final = 5.0
 # Text of the plugin: amazon-vpc-cni-k8s cmd/routed-eni-cni-plugin/cni.go.
-_NO_ADDRESS: Final = "add cmd: failed to assign an IP address to container"
+_NO_ADDRESS: Final = (
+    'plugin type="aws-cni" name="aws-cni" failed (add):'
+    " add cmd: failed to assign an IP address to container"
+)
 
 
 @dataclass(frozen=True, slots=True)
