@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
-from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.requests import ApiRequest, Object, UserInfo
 from ekslab.kube.api.well_known import (
     CONFIG_MAPS,
@@ -23,6 +22,7 @@ from ekslab.kube.api.well_known import (
     PRIORITY_CLASSES,
     SERVICES,
 )
+from ekslab.kube.apiserver.registry import Served
 from ekslab.kube.apiserver.server import ApiServer
 from ekslab.kube.auth import bootstrap as rbac
 
@@ -55,31 +55,34 @@ async def bootstrap(server: ApiServer, advertised: Advertised) -> None:
 
 async def _ensure(server: ApiServer, obj: Object) -> None:
     """Create an object unless it is there."""
-    try:
+    if not _is_there(server, obj):
         await server.handle(_request(server, "create", obj))
-    except ApiError as error:
-        if error.reason != "AlreadyExists":
-            raise
 
 
 async def _follow(server: ApiServer, obj: Object) -> None:
-    """Create an object or make it what it is to be."""
-    try:
-        await server.handle(_request(server, "create", obj))
-    except ApiError as error:
-        if error.reason != "AlreadyExists":
-            raise
-        await server.handle(_request(server, "update", obj))
+    """Create an object, or make it what it is to be."""
+    verb = "update" if _is_there(server, obj) else "create"
+    await server.handle(_request(server, verb, obj))
+
+
+def _is_there(server: ApiServer, obj: Object) -> bool:
+    resource = _served(server, obj).resource
+    meta = obj["metadata"]
+    return server.lister.get(resource, meta["name"], meta.get("namespace", "")) is not None
+
+
+def _served(server: ApiServer, obj: Object) -> Served:
+    served = server.registry.by_kind(obj["apiVersion"], obj["kind"])
+    assert served is not None, obj["kind"]
+    return served
 
 
 def _request(server: ApiServer, verb: str, obj: Object) -> ApiRequest:
-    served = server.registry.by_kind(obj["apiVersion"], obj["kind"])
-    assert served is not None, obj["kind"]
     meta = obj["metadata"]
     return ApiRequest(
         verb=verb,
         user=LOOPBACK_USER,
-        resource=served.resource,
+        resource=_served(server, obj).resource,
         namespace=meta.get("namespace", ""),
         name=meta["name"] if verb == "update" else "",
         body=obj,

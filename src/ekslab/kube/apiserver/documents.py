@@ -90,13 +90,13 @@ class Documents:
         accept = _aggregated_version(request.accept) if path in {"/api", "/apis"} else ""
         kept = self._kept.get((path, accept))
         if kept is None:
-            kept = self._make(path, first, rest, accept)
+            kept = self._make(first, rest, accept)
             if kept is None:
                 raise errors.path_not_found()
             self._kept[path, accept] = kept
         return Answer(document=kept)
 
-    def _make(self, path: str, first: str, rest: list[str], accept: str) -> Document | None:
+    def _make(self, first: str, rest: list[str], accept: str) -> Document | None:
         if accept:
             media_type = (
                 f"application/json;g=apidiscovery.k8s.io;v={accept};as=APIGroupDiscoveryList"
