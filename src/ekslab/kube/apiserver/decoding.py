@@ -153,6 +153,15 @@ def _accepted(checked: Checked, request: ApiRequest, *, kind: str, api_version: 
     return obj
 
 
+def raw_body(request: ApiRequest) -> bytes:
+    """A JSON body as bytes, and from then on the request's; b"" for one of another media type."""
+    raw, content_type = _raw(request)
+    if content_type != _JSON:
+        return b""
+    request.body = raw
+    return raw
+
+
 def _raw(request: ApiRequest) -> tuple[bytes, str]:
     """The body as bytes and what they are of."""
     body = request.body

@@ -24,10 +24,11 @@ from ekslab.kube.api.objects import Item
 from ekslab.kube.api.ports import AdmissionRequest, Answer, Operation
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.apiserver.admission.chain import AdmissionChain
-from ekslab.kube.apiserver.decoding import Decoder
+from ekslab.kube.apiserver.decoding import Decoder, raw_body
 from ekslab.kube.apiserver.options import WriteOptions, write_options
 from ekslab.kube.apiserver.owning import Owning
 from ekslab.kube.apiserver.registry import Served
+from ekslab.kube.apiserver.templates import Prepared, Templates, shape_of
 from ekslab.kube.store.port import RevisionConflictError, Store
 
 _CHANGE_ATTEMPTS: Final = 32
@@ -105,6 +106,9 @@ class Writer:
         self._ids = ids
         self._allocators = allocators
         self._may_create = may_create
+        self._templates = Templates()
+        self._second = -1
+        self._second_text = ""
 
     async def create(self, served: Served, request: ApiRequest) -> Answer:
         """POST: create an object.
@@ -113,8 +117,24 @@ class Writer:
             ApiError: every refusal of the steps above; 409 if the name is taken.
         """
         options = write_options(request)
-        obj = self._decoder.body(served, request, options.field_validation)
-        return await self._create(served, request, options, Made(obj))
+        raw = raw_body(request)
+        if not self._templates.is_template(raw):
+            obj = self._decoder.body(served, request, options.field_validation)
+            return await self._create(served, request, options, Made(obj))
+        key = (raw, served, options.field_validation, options.field_manager)
+        prepared = self._templates.find(key)
+        if prepared is None:
+            obj = self._decoder.body(served, request, options.field_validation)
+            decode_warnings = tuple(request.warnings)
+            served.strategy.default(obj)
+            body = orjson.dumps(obj)
+            managed = orjson.dumps(self._owning.created(served, request, options, obj))
+            prepared = Prepared(body, decode_warnings, managed, self._now().encode())
+            self._templates.keep(key, prepared)
+        else:
+            obj = prepared.obj()
+            request.warnings.extend(prepared.decode_warnings)
+        return await self._create(served, request, options, Made(obj), prepared)
 
     async def update(self, served: Served, request: ApiRequest, rules: Rules) -> Answer:
         """PUT: replace an object, or create it where its kind allows that.
@@ -167,15 +187,25 @@ class Writer:
         raise errors.conflict(resource.group, resource.plural, request.name)
 
     async def _create(
-        self, served: Served, request: ApiRequest, options: WriteOptions, made: Made
+        self,
+        served: Served,
+        request: ApiRequest,
+        options: WriteOptions,
+        made: Made,
+        prepared: Prepared | None = None,
     ) -> Answer:
+        """The steps of a create. A prepared object is defaulted and owned already."""
         obj = made.obj
         _check_namespace(obj, request, served)
-        served.strategy.default(obj)
+        if prepared is None:
+            served.strategy.default(obj)
         self._identify(obj)
-        managed = made.managed
-        if managed is None:
-            managed = self._owning.created(served, request, options, obj)
+        if prepared is not None:
+            managed = prepared.managed_at(self._now())
+        elif made.managed is None:
+            managed = _dumped(self._owning.created(served, request, options, obj))
+        else:
+            managed = _dumped(made.managed)
         asked = AdmissionRequest(
             request=request,
             info=served.info,
@@ -186,19 +216,30 @@ class Writer:
         )
         await self._admission.admit(asked)
         served.strategy.prepare_create(obj)
-        _refuse(served, obj, served.strategy.validate(obj))
-        request.warnings.extend(served.strategy.warnings(obj))
+        self._validate_new(served, request, obj, prepared)
         await self._admission.validate(asked)
         return await self._insert(served, obj, managed, options)
 
+    @staticmethod
+    def _validate_new(
+        served: Served, request: ApiRequest, obj: Object, prepared: Prepared | None
+    ) -> None:
+        shape = shape_of(obj) if prepared is not None else b""
+        if prepared is not None and prepared.valid == shape:
+            request.warnings.extend(prepared.warnings)
+            return
+        _refuse(served, obj, served.strategy.validate(obj))
+        warnings = served.strategy.warnings(obj)
+        request.warnings.extend(warnings)
+        if prepared is not None:
+            prepared.valid, prepared.warnings = shape, tuple(warnings)
+
     async def _insert(
-        self, served: Served, obj: Object, managed: list[Any], options: WriteOptions
+        self, served: Served, obj: Object, managed: bytes, options: WriteOptions
     ) -> Answer:
         """Transact a new object; a generated name that is taken is drawn again."""
         meta = obj["metadata"]
         resource = served.resource
-        managed_json = orjson.dumps(managed) if managed else b""
-        generated = self._generated
         for _ in range(_NAME_ATTEMPTS):
             key = served.key(meta.get("namespace", ""), meta["name"])
             release = self._allocate(served, obj, None)
@@ -209,7 +250,7 @@ class Writer:
                     return Answer(code=201, obj=_answered(obj, managed))
                 item = await self._store.put(
                     key,
-                    lambda revision: served.encode(obj, revision=revision, managed=managed_json),
+                    lambda revision: served.encode(obj, revision=revision, managed=managed),
                     expect=0,
                 )
                 return Answer(code=201, item=served.item_of(item))
@@ -220,7 +261,7 @@ class Writer:
                     raise errors.already_exists(
                         resource.group, resource.plural, meta["name"]
                     ) from None
-                meta["name"] = generated(meta["generateName"])
+                meta["name"] = self._generated(meta["generateName"])
             finally:
                 release()
         raise _names_exhausted(served, meta["name"])
@@ -266,12 +307,12 @@ class Writer:
     ) -> Answer:
         """Transact a changed object, or its removal if that was all it waited for."""
         old = served.object_of(item)
-        managed_json = orjson.dumps(managed) if managed else b""
+        managed_json = _dumped(managed)
         if managed_json == item.segments[1] and _same(obj, old):
             return Answer(item=served.item_of(item))
         if options.dry_run:
             obj["metadata"]["resourceVersion"] = item.resource_version
-            return Answer(obj=_answered(obj, managed))
+            return Answer(obj=_answered(obj, managed_json))
         key = served.key(item.namespace, item.name)
         release = self._allocate(served, obj, old)
 
@@ -295,10 +336,17 @@ class Writer:
         for field in (*_SERVER_FIELDS, "resourceVersion", "managedFields", "generation"):
             meta.pop(field, None)
         meta["uid"] = self._ids.uid()
-        meta["creationTimestamp"] = rfc3339(self._clock.now())
+        meta["creationTimestamp"] = self._now()
         prefix = meta.get("generateName")
         if prefix and not meta.get("name"):
             meta["name"] = self._generated(prefix)
+
+    def _now(self) -> str:
+        """The time on the wire; the same text for all writes of a second."""
+        second = int(self._clock.now())
+        if second != self._second:
+            self._second, self._second_text = second, rfc3339(second)
+        return self._second_text
 
     def _generated(self, prefix: str) -> str:
         return prefix[:_GENERATED_PREFIX_LONGEST] + self._ids.suffix()
@@ -312,10 +360,14 @@ def _nothing() -> None:
     """Nothing was reserved."""
 
 
-def _answered(obj: Object, managed: list[Any]) -> Object:
+def _dumped(managed: list[Any]) -> bytes:
+    return orjson.dumps(managed) if managed else b""
+
+
+def _answered(obj: Object, managed: bytes) -> Object:
     """A dry run's answer: as the object would have been kept."""
     if managed:
-        obj["metadata"]["managedFields"] = managed
+        obj["metadata"]["managedFields"] = orjson.loads(managed)
     return obj
 
 

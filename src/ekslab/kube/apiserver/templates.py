@@ -1,0 +1,89 @@
+"""What was found out about a body holds for the next body of the same bytes.
+
+A ReplicaSet creates a thousand pods with one and the same body: only the name is drawn afterwards.
+Type check, defaults and field ownership are pure functions of the body, so they are done once and
+remembered, bounded, by the body itself; a hit costs one JSON parse. Validation comes after
+admission and is remembered by what admission made of the body, without the parts that chance drew:
+
+    body  {"metadata":{"generateName":"web-"},"spec":{...}}       -> checked, defaulted, owned
+    pod   web-x7k2p, volume kube-api-access-9xq4d, ...            -> valid, like web-8fj2m before
+
+Nothing that depends on anything but the body is remembered: authorization, admission, allocation
+and the store decide each time.
+"""
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from ekslab.kube.api.requests import Object
+
+_BODIES_MOST: Final = 256
+_BODY_BYTES_MOST: Final = 32_768
+_DRAWN_VOLUME: Final = re.compile(rb"kube-api-access-[a-z0-9]{5}")
+_DRAWN_META: Final = frozenset({"name", "uid", "creationTimestamp"})
+Key = tuple[bytes, object, str, str]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A body after type check, defaults and ownership.
+
+    `managed` is the managedFields list as JSON, with `time` where the time of the write goes.
+    `valid` is what was found valid last, and `warnings` what to warn of with it.
+    """
+
+    body: bytes
+    decode_warnings: tuple[str, ...]
+    managed: bytes
+    time: bytes
+    valid: bytes = b""
+    warnings: tuple[str, ...] = ()
+
+    def obj(self) -> Object:
+        """The object, private to the caller."""
+        made: Object = orjson.loads(self.body)
+        return made
+
+    def managed_at(self, time: str) -> bytes:
+        """The managedFields of a write at this time."""
+        return self.managed.replace(b'"time":"%s"' % self.time, b'"time":"%s"' % time.encode())
+
+
+class Templates:
+    """The bodies seen last. Least recently used ones are forgotten."""
+
+    def __init__(self) -> None:
+        self._prepared: OrderedDict[Key, Prepared] = OrderedDict()
+
+    @staticmethod
+    def is_template(raw: bytes) -> bool:
+        """Whether objects of this body are told apart by a drawn name only."""
+        return len(raw) <= _BODY_BYTES_MOST and b'"generateName"' in raw
+
+    def find(self, key: Key) -> Prepared | None:
+        """What is known of a body."""
+        found = self._prepared.get(key)
+        if found is not None:
+            self._prepared.move_to_end(key)
+        return found
+
+    def keep(self, key: Key, prepared: Prepared) -> None:
+        """Remember a body."""
+        self._prepared[key] = prepared
+        if len(self._prepared) > _BODIES_MOST:
+            self._prepared.popitem(last=False)
+
+
+def shape_of(obj: Object) -> bytes:
+    """Everything of an object that validation can depend on, without what chance drew.
+
+    A drawn name is its generateName, which is part of the shape, and five letters: one is valid if
+    the other is.
+    """
+    meta = {key: value for key, value in obj["metadata"].items() if key not in _DRAWN_META}
+    text = orjson.dumps([meta, obj.get("spec"), obj.get("status")])
+    return _DRAWN_VOLUME.sub(b"", text)
