@@ -30,6 +30,7 @@ Headers = list[tuple[bytes, bytes]]
 
 BODY_BYTES_MOST: Final = 3 * 1024 * 1024
 _INFLIGHT_MOST: Final = 3_000
+_WATCHES_MOST: Final = 20_000
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _BODIES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OPEN_PATHS: Final = ("/livez", "/readyz", "/healthz")
@@ -148,7 +149,10 @@ class HttpApp:
     async def _handle(self, request: ApiRequest) -> Answer:
         """Hand the request to the pipeline, within the bound of what is answered at a time."""
         metrics = self._metrics
-        if metrics.inflight_reads + metrics.inflight_writes >= _INFLIGHT_MOST:
+        inflight = metrics.inflight_reads + metrics.inflight_writes
+        if inflight >= _INFLIGHT_MOST or (
+            request.verb == "watch" and metrics.watches >= _WATCHES_MOST
+        ):
             raise errors.too_many_requests(
                 "too many requests, please try again later", retry_after_s=1
             )

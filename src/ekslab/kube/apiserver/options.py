@@ -56,7 +56,6 @@ class DeleteOptions:
     propagation: str
     uid: str
     resource_version: str
-    orphan_dependents: bool | None
 
 
 def _refuse(kind: str, causes: list[Cause]) -> ApiError:
@@ -274,5 +273,4 @@ def delete_options(request: ApiRequest, body: Mapping[str, Any]) -> DeleteOption
         propagation=propagation,
         uid=preconditions.get("uid") or "",
         resource_version=preconditions.get("resourceVersion") or "",
-        orphan_dependents=orphan,
     )
