@@ -15,7 +15,7 @@ def test_three_nodes_stand_in_three_zones(lab: Lab) -> None:
     assert len(rows) == 4
     assert all(re.match(r"ip-10-0-\d+-\d+\.ec2\.internal\s+Ready\s+<none>\s", r) for r in rows[1:])
     zones = lab.kubectl(
-        "get nodes -o jsonpath={.items[*].metadata.labels.topology\\.kubernetes\\.io/zone}"
+        r"get nodes -o 'jsonpath={.items[*].metadata.labels.topology\.kubernetes\.io/zone}'"
     )
     assert len(set(zones.split())) == 3
 
@@ -34,7 +34,8 @@ def test_a_deployment_rolls_out_and_is_exposed(lab: Lab) -> None:
                                 "-o jsonpath={.items[*].endpoints[*].addresses}").split()) == 6
     )  # fmt: skip
     shown = lab.kubectl("get pods,svc,endpointslices -o wide")
-    pods = re.findall(r"^pod/web-\S+\s+1/1\s+Running\s+0\s+\S+\s+(10\.0\.\S+)\s", shown, re.M)
+    running = r"^pod/web-\S+\s+1/1\s+Running\s+0\s+\S+\s+(10\.0\.\S+)\s"
+    pods = re.findall(running, shown, re.MULTILINE)
     assert len(set(pods)) == 6
     assert re.search(
         r"service/web\s+ClusterIP\s+172\.20\.\S+\s+<none>\s+80/TCP\s+\S+\s+app=web", shown
@@ -54,7 +55,7 @@ def test_the_cluster_is_known_to_aws(lab: Lab) -> None:
     assert cluster["kubernetesNetworkConfig"]["serviceIpv4Cidr"] == "172.20.0.0/16"
 
 
-def test_aws_logs_kubectl_in_as_well(lab: Lab, tmp_path_factory: object) -> None:
+def test_aws_logs_kubectl_in_as_well(lab: Lab) -> None:
     """The kubeconfig that `aws eks update-kubeconfig` writes, with `aws eks get-token`."""
     config = lab.home / "aws-kubeconfig"
     shown = lab.aws(f"eks update-kubeconfig --name lab --kubeconfig {config}")
@@ -65,9 +66,11 @@ def test_aws_logs_kubectl_in_as_well(lab: Lab, tmp_path_factory: object) -> None
 
 def test_kube_system_holds_what_eks_puts_there(lab: Lab) -> None:
     lab.eventually(lambda: "2/2" in lab.kubectl("-n kube-system get deployment coredns"))
-    sets = lab.kubectl("-n kube-system get daemonsets")
-    assert re.search(r"aws-node\s+3\s+3\s+3\s+3\s+3", sets)
-    assert re.search(r"kube-proxy\s+3\s+3\s+3\s+3\s+3", sets)
+    for name in ("aws-node", "kube-proxy"):
+        ready = rf"{name}\s+3\s+3\s+3\s+3\s+3"
+        lab.eventually(
+            lambda ready=ready: re.search(ready, lab.kubectl("-n kube-system get daemonsets"))
+        )
     dns = lab.kubectl("get pod -n kube-system -l k8s-app=kube-dns -o wide")
     assert dns.count("Running") == 2
     endpoints = lab.kubectl("-n kube-system get endpoints kube-dns")

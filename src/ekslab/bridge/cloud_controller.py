@@ -18,7 +18,7 @@ from ekslab.kube.runtime.controller import DONE, Controller, Result, Toolbox
 
 UNINITIALIZED_TAINT: Final = "node.cloudprovider.kubernetes.io/uninitialized"
 _GONE: Final = frozenset({"terminated", "shutting-down"})
-_CHECK_S: Final = 5.0
+_CHECK_S: Final = 5.0  # upstream looks every 5 s (--node-monitor-period)
 
 InstanceOf = Callable[[str], Mapping[str, Any] | None]
 """An instance by its id, in the wire form of EC2; None if there is none (any more)."""
@@ -34,6 +34,7 @@ class CloudController(Controller[str]):
         self._cluster = cluster
         self._region = region
         self._instance = instance
+        self._lost_since: dict[str, float] = {}
         self._nodes = self.watch(NODES, self._on_node)
 
     def nudge(self, node_name: str) -> None:
@@ -62,7 +63,9 @@ class CloudController(Controller[str]):
         return DONE
 
     async def _delete_lost(self, node: Object) -> Result:
-        if _is_ready(node):
+        name = node["metadata"]["name"]
+        lost_since = self._lost_since.setdefault(name, self.clock.now())
+        if _is_ready(node) or self.clock.now() < lost_since + _CHECK_S:
             return Result(requeue_after_s=_CHECK_S)
         self.events.normal(
             node,

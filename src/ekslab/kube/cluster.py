@@ -53,7 +53,7 @@ from ekslab.kube.client.informers import InformerFactory
 from ekslab.kube.controllers import all_controllers
 from ekslab.kube.net.address_pools import AddressPool, NodeSlices, PoolExhaustedError
 from ekslab.kube.node.simulated.agent import NodeSpec, SimulatedNodes
-from ekslab.kube.node.standalone import PoolAddresses, node_specs
+from ekslab.kube.node.standalone import PoolAddresses, is_standalone, node_specs, spec_of
 from ekslab.kube.runtime.controller import ControllerRunner, Toolbox
 from ekslab.kube.runtime.events import EventRecorder
 from ekslab.kube.scheduler.loop import Scheduler
@@ -165,6 +165,7 @@ class Cluster:
                 protocol=PeerCertificateProtocol,
             )
             await self._serving.start()
+        self._boot_standalone()
         self._running = Service(self._run(), name=f"cluster-{self.config.name}")
 
     async def stop(self) -> None:
@@ -253,10 +254,18 @@ class Cluster:
         self._boot(specs)
         return len(specs)
 
+    def _boot_standalone(self) -> None:
+        """Boot the nodes that ran without a machine before this process did."""
+        nodes = [item.object for item in self.lister.list(NODES)]
+        specs = [spec_of(node) for node in nodes if is_standalone(node)]
+        for spec in specs:
+            self._node_addresses.claim(spec.name, spec.addresses[0]["address"])
+        self._boot(specs)
+
     def _boot(self, specs: Sequence[NodeSpec]) -> None:
         for spec in specs:
-            pool = self._slices.pool(spec.name)
-            sliced = replace(spec, pod_cidr=pool.cidr)
+            pool = self._slices.pool(spec.name, spec.pod_cidr)
+            sliced = replace(spec, pod_cidr=pool.cidr, kubelet_version=self.git_version)
             self.nodes.add(
                 sliced,
                 self.node_client(spec.name),

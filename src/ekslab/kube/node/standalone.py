@@ -7,9 +7,11 @@ cluster's own (`kube.net.address_pools`, given by the composition).
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from ekslab.kube.api.requests import Object
 from ekslab.kube.node.ports import NoAddressError
 from ekslab.kube.node.simulated.registration import NodeSpec
 
+_PROVIDER: Final = "sim:///"
 ZONES: Final = ("zone-a", "zone-b", "zone-c")
 _CAPACITY: Final = {
     "cpu": "4",
@@ -79,7 +81,7 @@ def node_specs(
         found.append(
             NodeSpec(
                 name=name,
-                provider_id=f"sim:///{zone}/{name}",
+                provider_id=f"{_PROVIDER}{zone}/{name}",
                 labels={
                     "node.kubernetes.io/instance-type": "simulated",
                     "topology.kubernetes.io/region": region,
@@ -95,3 +97,25 @@ def node_specs(
             )
         )
     return found
+
+
+def is_standalone(node: Object) -> bool:
+    """Whether a Node is one of these: it has no machine that somebody else would boot."""
+    provider_id: str = node["spec"].get("providerID") or ""
+    return provider_id.startswith(_PROVIDER)
+
+
+def spec_of(node: Object) -> NodeSpec:
+    """The spec of a node that ran before, from the Node it left behind."""
+    metadata, status = node["metadata"], node["status"]
+    labels = metadata.get("labels") or {}
+    return NodeSpec(
+        name=metadata["name"],
+        provider_id=node["spec"]["providerID"],
+        labels=labels,
+        capacity=status["capacity"],
+        allocatable=status["allocatable"],
+        addresses=status["addresses"],
+        zone=labels.get("topology.kubernetes.io/zone", ""),
+        pod_cidr=node["spec"].get("podCIDR", ""),
+    )
