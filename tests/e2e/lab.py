@@ -58,6 +58,21 @@ class Lab:
         except ValueError:
             return shown
 
+    def aws_refuses(self, command: str) -> str:
+        """Run one aws command line that AWS refuses; gives what it says."""
+        # aws 1 ends with 255 then, aws 2 with 254.
+        aws = str(Path(sys.executable).with_name("aws"))
+        done = subprocess.run(
+            [aws, *shlex.split(command)],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            check=False,
+        )
+        if done.returncode not in {254, 255}:
+            raise CommandError(f"aws {command} ended with {done.returncode}:\n{done.stdout}")
+        return done.stderr
+
     def run(self, *words: str, expect: int = 0, stdin: str | None = None) -> str:
         """Run a command in the lab's environment."""
         done = subprocess.run(

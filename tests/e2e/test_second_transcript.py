@@ -82,7 +82,7 @@ def test_a_cluster_is_made_used_and_deleted_by_hand(lab: Lab) -> None:
     assert "NodeNotReady" in events
     assert victim["InstanceId"] not in {one["InstanceId"] for one in instances(lab, "dev")}
 
-    refused = lab.aws("eks delete-cluster --name dev", expect=254)
+    refused = lab.aws_refuses("eks delete-cluster --name dev")
     assert "ResourceInUseException" in refused
     assert "Cluster has nodegroups attached" in refused
     lab.aws("eks delete-nodegroup --cluster-name dev --nodegroup-name a")
@@ -91,4 +91,4 @@ def test_a_cluster_is_made_used_and_deleted_by_hand(lab: Lab) -> None:
     lab.aws("eks delete-cluster --name dev")
     lab.aws("eks wait cluster-deleted --name dev")
     assert "dev" not in lab.aws("eks list-clusters")["clusters"]
-    assert "ResourceNotFoundException" in lab.aws("eks describe-cluster --name dev", expect=254)
+    assert "ResourceNotFoundException" in lab.aws_refuses("eks describe-cluster --name dev")

@@ -253,6 +253,18 @@ class _Launcher:
         objects = default_addons.self_managed_addons(facts)
         await running.cluster.apply(objects, user=_BOOTSTRAPPER, field_manager="eks")
 
+    async def announce(self, running: RunningControlPlane, described: Mapping[str, Any]) -> None:
+        """The interfaces that EKS made for this cluster are where the VPC reaches it."""
+        assert isinstance(running, _Running)
+        wanted = f"Amazon EKS {described['name']}"
+        addresses = [
+            interface["PrivateIpAddress"]
+            for _, interface in self._bridge.mirror.all("ec2:network-interface")
+            if interface.get("Description") == wanted
+        ]
+        if addresses:
+            await running.side.announce(addresses)
+
 
 class _ClusterFacts:
     """What the account says of one cluster, asked anew each time."""

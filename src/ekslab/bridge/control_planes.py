@@ -62,6 +62,9 @@ class Launcher(Protocol):
     async def confirmed(self, running: RunningControlPlane, described: Mapping[str, Any]) -> None:
         """The account has this cluster: do what needs to know it (default add-ons)."""
 
+    async def announce(self, running: RunningControlPlane, described: Mapping[str, Any]) -> None:
+        """Tell the cluster where its own endpoint is in the VPC."""
+
 
 class ControlPlanes:
     """Reconciles running control planes with the clusters of the account."""
@@ -173,6 +176,7 @@ class ControlPlanes:
             self._save(running.record)
         if described["_wantedVersion"] != running.record.version:
             running = await self._upgrade(running, described["_wantedVersion"])
+        await self._launcher.announce(running, described)
         if described["status"] in _UNFINISHED or described.get("endpoint") != running.cluster.url:
             await self._report(name, "ACTIVE", running)
 

@@ -4,9 +4,10 @@ Each acts as the user that EKS gives it and RBAC applies: node groups as `eks:no
 cloud controller as `eks:cloud-controller-manager`, node agents as whoever they log in as.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from ekslab.bridge import api_endpoints
 from ekslab.bridge.cloud_controller import CloudController, InstanceOf
 from ekslab.bridge.identity import config_map
 from ekslab.bridge.nodes import groups, labels, sizes
@@ -19,7 +20,7 @@ from ekslab.kube.api.ports import Authenticator, Client, Credentials, PatchType
 from ekslab.kube.api.requests import Object, UserInfo
 from ekslab.kube.api.well_known import CONFIG_MAPS, KUBE_SYSTEM, NODES, PODS
 from ekslab.kube.client.informers import Informer
-from ekslab.kube.cluster import Cluster
+from ekslab.kube.cluster import ADMIN, Cluster
 from ekslab.kube.node.simulated.agent import NodeSpec
 from ekslab.kube.runtime.controller import ControllerRunner
 
@@ -47,6 +48,7 @@ class KubernetesSide:
         self._name = name
         self._authenticator = authenticator
         self._uses_aws_auth = uses_aws_auth
+        self._control_plane: Client = cluster.client(ADMIN, field_manager="kube-apiserver")
         self._manager: Client = cluster.client(_NODE_MANAGER, field_manager="eks")
         tools = cluster.toolbox(_CLOUD_CONTROLLER, component="cloud-node-controller")
         self._cloud_controller = CloudController(
@@ -71,6 +73,16 @@ class KubernetesSide:
 
     def _of_group(self, nodegroup: str) -> list[Item]:
         return [i for i in self._nodes.list() if i.labels.get(_GROUP_LABEL) == nodegroup]
+
+    async def announce(self, addresses: Sequence[str]) -> None:
+        """Say where the API server is, as EKS does: at the control plane's interfaces in the VPC.
+
+        The server itself listens on loopback, which Endpoints may not name.
+        """
+        for resource, wanted in api_endpoints.objects(addresses):
+            current = await self._control_plane.get(resource, "kubernetes", "default")
+            if any(current.get(key) != value for key, value in wanted.items()):
+                await self._control_plane.patch(resource, "kubernetes", "default", patch=wanted)
 
     async def apply_group(self, nodegroup: Mapping[str, Any]) -> None:
         """Bring labels and taints of the group's nodes in line; in the ConfigMap modes write the

@@ -106,7 +106,7 @@ class Documents:
             "": lambda _rest: document({"paths": self._paths()}),
             "api": self._core,
             "apis": self._named,
-            "version": lambda rest: None if rest else document(self._version_info()),
+            "version": lambda rest: None if rest else self._version_document(),
             "openapi": lambda rest: _open_api(self._registry.catalog).document("/".join(rest)),
         }
         maker = makers.get(first)
@@ -123,6 +123,11 @@ class Documents:
         if len(rest) == 1:
             return _optional(self._discovery.group(rest[0]))
         return _optional(self._discovery.resources(*rest) if len(rest) == 2 else None)
+
+    def _version_document(self) -> Document:
+        """Upstream indents this one document (`apiserver/pkg/server/routes/version.go`)."""
+        text = orjson.dumps(self._version_info(), option=orjson.OPT_INDENT_2)
+        return _document(text, media_type="application/json")
 
     def _version_info(self) -> Object:
         major, minor = self._version.split(".")
