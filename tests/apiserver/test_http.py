@@ -238,7 +238,9 @@ async def test_a_watch_ends_when_its_client_goes(site: Site):
     ("method", "path", "code", "reason"),
     [
         pytest.param("GET", "/api/v1/nonsense", 404, "NotFound", id="unknown resource"),
-        pytest.param("GET", "/apis/no.such/v1/things", 404, "NotFound", id="unknown group"),
+        pytest.param(
+            "GET", "/apis/apps/v1/things", 404, "NotFound", id="unknown resource of a group"
+        ),
         pytest.param("OPTIONS", "/api/v1/pods", 405, "MethodNotAllowed", id="method"),
         pytest.param("POST", "/api/v1/pods", 405, "MethodNotAllowed", id="no namespace"),
         pytest.param("PUT", "/api/v1/namespaces/a/pods", 405, "MethodNotAllowed", id="put on all"),
@@ -298,3 +300,32 @@ async def test_errors_of_bad_bodies_are_client_errors(site: Site):
     for body in (b"", b"{", b"[]", b'"x"', b"\xff\xfe", b'{"kind":1}', b"{" * 5000):
         status, _, answer = await site.ask("POST", path, data=body)
         assert status == 400, (body, answer)
+
+
+@pytest.mark.parametrize(
+    ("token", "code", "message"),
+    [
+        pytest.param(
+            "root",
+            403,
+            'pods is forbidden: User "nobody" cannot list resource "pods" in API group ""'
+            ' in the namespace "default"',
+            id="who may impersonate is nobody but the other",
+        ),
+        pytest.param(
+            "jane",
+            403,
+            'users "nobody" is forbidden: User "jane" cannot impersonate resource "users"'
+            ' in API group "" at the cluster scope',
+            id="who may not is told so",
+        ),
+    ],
+)
+async def test_acting_as_somebody_else(site: Site, token: str, code: int, message: str) -> None:
+    answered, _, body = await site.ask(
+        "GET",
+        "/api/v1/namespaces/default/pods",
+        token=token,
+        headers={"Impersonate-User": "nobody"},
+    )
+    assert (answered, json.loads(body)["message"]) == (code, message)

@@ -129,7 +129,12 @@ async def test_an_exact_revision_shows_the_past(world: World):
             " sendInitialEvents is forbidden for list",
             id="initial events of a list",
         ),
-        pytest.param({"continue": "!!"}, 400, "continue key is not valid", id="bad token"),
+        pytest.param(
+            {"continue": "!!"},
+            400,
+            "invalid continue token: continue key is not valid",
+            id="bad token",
+        ),
         pytest.param(
             {"fieldSelector": "data.color=red"},
             400,

@@ -52,7 +52,7 @@ class ApiError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        if self.details is not None:
             status["details"] = dict(self.details)
         if not self.reason:
             del status["reason"]

@@ -182,6 +182,7 @@ _SERIALIZERS: Final[Mapping[str, _Serializer]] = {
     JSON: _Serializer(orjson.dumps, _decode_json),
     YAML: _Serializer(_encode_yaml, _decode_yaml),
 }
+_BODIES: Final = (JSON, YAML, "application/vnd.kubernetes.protobuf")
 
 
 def of_content_type(content_type: str) -> str:
@@ -195,7 +196,7 @@ def of_content_type(content_type: str) -> str:
         return media_type
     if media_type in {"application/x-yaml", "text/yaml"}:
         return YAML
-    raise unsupported_media_type(tuple(_SERIALIZERS))
+    raise unsupported_media_type(_BODIES)
 
 
 def encode(obj: Any, media_type: str = JSON) -> bytes:

@@ -52,13 +52,17 @@ def decode(token: str) -> Position:
         body = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         version, revision, start = body["v"], body["rv"], body["start"]
     except (binascii.Error, ValueError, KeyError, TypeError):
-        raise bad_request("continue key is not valid") from None
+        raise _refused("") from None
     if version != _VERSION:
-        raise bad_request(f'continue key is not valid: server does not recognize "{version}"')
+        raise _refused(f": server does not recognize this encoded version {version}")
     if not isinstance(revision, int) or not isinstance(start, str) or revision == 0:
-        raise bad_request("continue key is not valid: incorrect encoded start resourceVersion")
+        raise _refused(f": incorrect encoded start resourceVersion (version {_VERSION})")
     namespace, _, name = start.rstrip("\0").rpartition("/")
     return Position(revision=revision, after=(namespace, name))
+
+
+def _refused(why: str) -> ApiError:
+    return bad_request(f"invalid continue token: continue key is not valid{why}")
 
 
 class ExpiredContinueError(ApiError):

@@ -21,6 +21,7 @@ from ekslab.kube.api.ports import Answer, Authenticator, Credentials, Document, 
 from ekslab.kube.api.requests import ANONYMOUS, ApiRequest, UserInfo
 from ekslab.kube.apiserver import paths
 from ekslab.kube.apiserver.encoding import Body, Encoder
+from ekslab.kube.apiserver.impersonation import acting_as
 from ekslab.kube.apiserver.server import ApiServer
 
 Scope = MutableMapping[str, Any]
@@ -50,6 +51,7 @@ class _Head:
     if_none_match: str = ""
     length: int = 0
     gzip: bool = False
+    impersonation: list[tuple[str, str]] | None = None
 
 
 class HttpApp:
@@ -99,6 +101,8 @@ class HttpApp:
         """
         method, path = scope["method"], scope["path"]
         user = await self._user(scope, path, head)
+        if head.impersonation is not None:
+            user = acting_as(user, head.impersonation, self._server.check)
         if method not in _METHODS:
             raise ApiError(
                 405,
@@ -225,8 +229,7 @@ class HttpApp:
         headers.extend((name.encode(), value.encode()) for name, value in error.headers.items())
         if error.code == 401:
             headers.append((b"www-authenticate", b'Basic realm="kubernetes-master"'))
-        is_api = path.startswith(("/api/", "/apis/"))
-        if error.code == 404 and not is_api:
+        if error.code == 404 and not self._is_api(path):
             headers.append((b"content-type", b"text/plain; charset=utf-8"))
             await _send_once(_NOT_FOUND_TEXT, 404, headers, send)
             return
@@ -234,6 +237,16 @@ class HttpApp:
         content, media_type = self._encoder.status(error, accept)
         headers.append((b"content-type", media_type.encode()))
         await _send_once(content, error.code, headers, send)
+
+    def _is_api(self, path: str) -> bool:
+        """Whether upstream's go-restful container, which answers by Status, owns the path.
+
+        It knows the groups that are served; the rest goes to a plain `http.NotFound`.
+        """
+        parts = path.split("/", 3)
+        if parts[1] == "api":
+            return len(parts) > 2
+        return parts[1] == "apis" and len(parts) > 2 and self._server.registry.has_group(parts[2])
 
 
 def _read_head(raw: Sequence[tuple[bytes, bytes]]) -> _Head:
@@ -257,6 +270,9 @@ def _read_head(raw: Sequence[tuple[bytes, bytes]]) -> _Head:
             head.if_none_match = value.decode("latin-1")
         elif name == b"audit-id":
             head.audit_id = value.decode("latin-1")
+        elif name.startswith(b"impersonate-"):
+            head.impersonation = head.impersonation or []
+            head.impersonation.append((name.decode("latin-1"), value.decode("latin-1")))
     return head
 
 

@@ -87,12 +87,15 @@ def integer(options: Mapping[str, str], name: str) -> int | None:
 
 
 def manager_of(request: ApiRequest) -> str:
-    """The field manager: named by the caller, else the first part of its User-Agent."""
+    """The field manager: named by the caller, else the first part of its User-Agent.
+
+    Without either it is "unknown" (`managedfields/internal/buildmanagerinfo.go`).
+    """
     named = request.options.get("fieldManager")
     if named:
         return named
     prefix = request.user_agent.partition("/")[0]
-    return "".join(char for char in prefix if char.isprintable())[:_MANAGER_LONGEST]
+    return "".join(char for char in prefix if char.isprintable())[:_MANAGER_LONGEST] or "unknown"
 
 
 def _dry_run_causes(values: str) -> list[Cause]:
@@ -124,7 +127,8 @@ def write_options(request: ApiRequest) -> WriteOptions:
         ApiError: 422 in upstream's words.
     """
     options = request.options
-    if not options:
+    applying = request.verb == "patch" and request.content_type.startswith(APPLY)
+    if not options and not applying:
         return WriteOptions(
             dry_run=False, field_manager=manager_of(request), field_validation="Warn", force=False
         )
@@ -135,8 +139,7 @@ def write_options(request: ApiRequest) -> WriteOptions:
         message = f'Unsupported value: "{mode}": supported values: "", "Ignore", "Strict", "Warn"'
         causes.append(Cause("fieldValidation", message, "FieldValueNotSupported"))
     force = flag(options, "force")
-    applying = request.verb == "patch" and request.content_type.startswith(APPLY)
-    if applying and not options.get("fieldManager") and not request.user_agent:
+    if applying and not options.get("fieldManager"):
         message = "Required value: is required for apply patch"
         causes.append(Cause("fieldManager", message, "FieldValueRequired"))
     if request.verb == "patch" and not applying and force is not None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from ekslab.kit.clock import Clock, rfc3339
-from ekslab.kube.api import errors, media
+from ekslab.kube.api import errors
 from ekslab.kube.api.errors import bad_request
 from ekslab.kube.api.objects import Item
 from ekslab.kube.api.ownership import managers
@@ -17,6 +17,9 @@ from ekslab.kube.api.patches import json_patch, merge_patch, strategic
 from ekslab.kube.api.ports import Answer, PatchType
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.schema.model import Schema
+from ekslab.kube.api.schema.syntax import syntax_error
+from ekslab.kube.api.schema.walking import plain
+from ekslab.kube.api.schema.yaml_text import YamlError, parse_yaml
 from ekslab.kube.apiserver.decoding import Decoder
 from ekslab.kube.apiserver.options import WriteOptions, write_options
 from ekslab.kube.apiserver.registry import Served
@@ -52,11 +55,19 @@ def parse_patch(request: ApiRequest, kind: PatchType) -> Any:
     if not isinstance(request.body, bytes):
         return request.body
     if kind is PatchType.APPLY:
-        return media.decode(request.body, "application/yaml")
+        return _parsed_yaml(request.body)
     try:
         return orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
-        raise bad_request(f"error decoding patch: {error}") from None
+        why = syntax_error(request.body) or str(error)
+        raise bad_request(f"error decoding patch: {why}") from None
+
+
+def _parsed_yaml(raw: bytes) -> Any:
+    try:
+        return plain(parse_yaml(raw)[0])
+    except YamlError as error:
+        raise bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
 
 
 def apply_patch(kind: PatchType, obj: Object, patch: Any, schema: Schema) -> Object:

@@ -119,6 +119,10 @@ class Registry:
                 return served
         return None
 
+    def has_group(self, group: str) -> bool:
+        """Whether anything of this group is served."""
+        return any(resource.group == group for resource in (*self._built_in, *self._own))
+
     def __iter__(self) -> Iterator[Served]:
         yield from self._built_in.values()
         yield from self._own.values()

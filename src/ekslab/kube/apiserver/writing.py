@@ -143,11 +143,14 @@ class Writer:
             ApiError: every refusal of the steps above; 409 if the resourceVersion is not newest.
         """
         options = write_options(request)
+        first: Object | None = self._decoder.body(served, request, options.field_validation)
+        assert first is not None
+        _check_name(first, request)
 
         def make(_old: Object | None, _item: Item | None) -> Made:
-            obj = self._decoder.body(served, request, options.field_validation)
-            _check_name(obj, request)
-            return Made(obj)
+            nonlocal first
+            obj, first = first, None  # a retry needs an object of its own
+            return Made(obj or self._decoder.body(served, request, options.field_validation))
 
         may_create = not rules.subresource and served.strategy.allows_create_on_update
         return await self.change(

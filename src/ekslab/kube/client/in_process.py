@@ -110,7 +110,9 @@ class InProcessClient:
         subresource: str = "",
     ) -> Object:
         """Change parts; an apply is forced."""
-        options = {"force": "true"} if patch_type is PatchType.APPLY else _NO_OPTIONS
+        options: Mapping[str, str] = _NO_OPTIONS
+        if patch_type is PatchType.APPLY:
+            options = {"fieldManager": self._field_manager, "force": "true"}
         answer = await self._ask(
             "patch",
             resource,

@@ -4,6 +4,7 @@ from typing import Any
 
 from ekslab.kube.api.errors import bad_request
 from ekslab.kube.api.requests import Object
+from ekslab.kube.api.schema.scalars import word_of
 
 
 def apply(obj: Object, patch: object) -> Object:
@@ -12,8 +13,10 @@ def apply(obj: Object, patch: object) -> Object:
     Raises:
         ApiError: 400 if the patch is no object.
     """
+    if patch is None:
+        return obj  # Go decodes null into a map with nothing in it
     if not isinstance(patch, dict):
-        kind = "array" if isinstance(patch, list) else type(patch).__name__
+        kind = word_of(patch)
         raise bad_request(
             f"error decoding patch: json: cannot unmarshal {kind} into Go value of type"
             " map[string]interface {}"

@@ -24,6 +24,7 @@ from typing import Any, Final
 from ekslab.kube.api.errors import ApiError, bad_request
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.schema.model import Schema
+from ekslab.kube.api.schema.scalars import word_of
 
 _PATCH: Final = "$patch"
 _RETAIN_KEYS: Final = "$retainKeys"
@@ -43,8 +44,10 @@ def apply(obj: Object, patch: object, schema: Schema) -> Object:
     Raises:
         ApiError: 400 or 422 for a patch that is none.
     """
+    if patch is None:
+        return obj  # Go decodes null into a map with nothing in it
     if not isinstance(patch, dict):
-        kind = "array" if isinstance(patch, list) else type(patch).__name__
+        kind = word_of(patch)
         raise bad_request(
             f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
         )

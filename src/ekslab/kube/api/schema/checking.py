@@ -205,9 +205,10 @@ def cannot_be_handled(kind: str, api_version: str, why: str, *, said_kind: str =
 
 def unrecognized(kind: str, why: str, raw: bytes) -> ApiError:
     """400 for a body of which not even kind and version could be read."""
+    if not why.startswith("yaml: "):  # a text that is no YAML never reaches the JSON decoder
+        why = f"couldn't get version/kind; json parse error: {why}"
     return bad_request(
-        f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind;"
-        f" json parse error: {why} ({_summary(raw)})"
+        f"the object provided is unrecognized (must be of type {kind}): {why} ({_summary(raw)})"
     )
 
 
