@@ -201,13 +201,17 @@ class ApiServer:
         Raises:
             ApiError: 403, in the words kubectl users know.
         """
-        attributes = attributes_of(request)
-        verdict = self._authorizer.authorize(attributes)
-        if verdict.decision is not Decision.ALLOW:
-            raise denial(attributes, verdict)
+        self.check(attributes_of(request))
 
     def _may_create(self, request: ApiRequest) -> None:
-        attributes = attributes_of(request, verb="create")
+        self.check(attributes_of(request, verb="create"))
+
+    def check(self, attributes: Attributes) -> None:
+        """Ask the authorizers.
+
+        Raises:
+            ApiError: 403.
+        """
         verdict = self._authorizer.authorize(attributes)
         if verdict.decision is not Decision.ALLOW:
             raise denial(attributes, verdict)
