@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from urllib.parse import urlencode
 import orjson
 
 from ekslab.cloud.calls import first
-from ekslab.cloud.cloud import Cloud, CloudConfig
+from ekslab.cloud.cloud import AccountTemplate, Cloud, CloudConfig
 from ekslab.cloud.gateway.sigv4 import Keys, presign, sign
 from ekslab.cloud.ports import AwsRequest, AwsResponse, ControlPlaneReport, NodegroupReport
 from ekslab.kit.clock import LoopClock
@@ -23,7 +22,8 @@ VERSIONS = {"ec2": "2016-11-15", "iam": "2010-05-08", "sts": "2011-06-15"}
 VERSIONS["autoscaling"] = "2011-01-01"
 REGION = "us-east-1"
 FORM = "application/x-www-form-urlencoded"
-_accounts = itertools.count(100_000_000_001)
+# One prepared account, from which every test's own starts.
+_templates: dict[str, AccountTemplate] = {}
 
 
 class HandClock:
@@ -170,13 +170,13 @@ def presigned(lab: Lab, *, cluster: str = "dev", keys: Keys | None = None) -> Aw
 
 @contextlib.asynccontextmanager
 async def running_lab(
-    data_dir: Path | None = None, *, account_id: str | None = None, seed: str = "test"
+    data_dir: Path | None = None, *, account_id: str = "123456789012", seed: str = "test"
 ) -> AsyncIterator[Lab]:
-    """A started cloud with an account of its own."""
+    """A started cloud; one at a time in a process."""
     wall = HandClock()
     cloud = Cloud(
         CloudConfig(
-            account_id=account_id or str(next(_accounts)),
+            account_id=account_id,
             kubernetes_versions=("1.33", "1.34", "1.35"),
             default_version="1.34",
         ),
@@ -184,8 +184,11 @@ async def running_lab(
         wall_clock=wall,
         ids=Ids(Rng(seed)),
         data_dir=data_dir,
+        template=None if data_dir else _templates.get(account_id),
     )
     await cloud.start()
+    if account_id not in _templates:
+        _templates[account_id] = cloud.template()
     account = cloud.account
     try:
         yield Lab(cloud, wall, Keys(account.access_key_id, account.secret_access_key))

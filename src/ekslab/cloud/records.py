@@ -31,6 +31,10 @@ class Records:
         if self._tables.get(kind, {}).pop(key, None) is not None:
             self._dirty[kind, key] = None
 
+    def kinds(self) -> list[str]:
+        """The kinds there are records of."""
+        return sorted(self._tables)
+
     def under(self, kind: str, prefix: str = "") -> Iterator[tuple[str, Record]]:
         """The records whose key begins with `prefix`, in order of their keys."""
         table = self._tables.get(kind, {})

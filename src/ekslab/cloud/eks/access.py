@@ -13,6 +13,7 @@ from ekslab.cloud.eks.state import ACCESS_ENTRY, Asked, EksState, Wire, once, pa
 from ekslab.cloud.records import Record
 
 _PRINCIPAL = re.compile(r"arn:aws[\w-]*:iam::(\d{12}):(user|role)/([\w+=,.@/-]+)")
+_TYPES = ("STANDARD", "EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "HYBRID_LINUX", "EC2")
 _RESERVED_PREFIXES = ("system:", "eks:", "aws:", "amazon:", "iam:")
 _POLICY_PREFIX = "arn:aws:eks::aws:cluster-access-policy/"
 _NODE_USERNAMES = {
@@ -256,6 +257,8 @@ def _check_principal(state: EksState, principal: str, kind: str) -> None:
     match = _PRINCIPAL.fullmatch(principal)
     if match is None:
         raise invalid_parameter("The specified principalArn is invalid: invalid principal.")
+    if kind not in _TYPES:
+        raise invalid_parameter(f"The specified type is invalid: {kind}")
     account, principal_kind, _ = match.groups()
     if kind != "STANDARD" and (principal_kind != "role" or account != state.account):
         raise invalid_parameter(

@@ -1,7 +1,8 @@
 """All of moto's state of one account as bytes, and back.
 
-Pickle, with two helps: functions defined inside functions (moto's `defaultdict(lambda: ...)`) are
-kept as code; IAM's 1,485 AWS-managed policies are kept by name, because the table is moto's own.
+Pickle, with three helps: functions defined inside functions (moto's `defaultdict(lambda: ...)`)
+are kept as code; kinds of `defaultdict` with constructors of their own are made without them; IAM's
+1,485 AWS-managed policies are kept by name, because the table is moto's own.
 A checkpoint belongs to one version of Python and moto; the journal refuses another's.
 """
 
@@ -11,6 +12,7 @@ import marshal
 import pickle
 import platform
 import types
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,12 +51,18 @@ def load(account_id: str, data: bytes) -> None:
         account = get_backend(service)[account_id]  # type: ignore[call-overload]
         for region, backend in regions.items():
             dict.__setitem__(account, region, backend)
+            if service == "s3":
+                names = _bucket_owners()
+                names.update(dict.fromkeys(backend.buckets, (region, account_id)))
 
 
 def forget(account_id: str) -> None:
     """Drop everything moto holds for the account."""
     for backends in _touched():
         dict.pop(backends, account_id, None)
+    names = _bucket_owners()
+    for name in [name for name, (_, owner) in names.items() if owner == account_id]:
+        del names[name]
 
 
 def _touched() -> list[Any]:
@@ -65,11 +73,19 @@ def _touched() -> list[Any]:
     return list(registry._instances)  # noqa: SLF001 - moto has no other list
 
 
+def _bucket_owners() -> dict[str, tuple[str, str]]:
+    """S3's table of whose every bucket is; names are shared by all accounts."""
+    from moto.s3.models import s3_backends
+
+    owners: dict[str, tuple[str, str]] = s3_backends.bucket_accounts
+    return owners
+
+
 class _Pickler(pickle.Pickler):
     def persistent_id(self, obj: Any) -> Any:
         kind = type(obj)
         if kind.__name__ == "AWSManagedPolicy" and kind.__module__ == "moto.iam.models":
-            return ("aws-policy", obj.arn, obj.region_name, obj.attachment_count)
+            return ("aws-policy", obj.arn, obj.attachment_count)
         return None
 
     def reducer_override(self, obj: Any) -> Any:
@@ -78,6 +94,10 @@ class _Pickler(pickle.Pickler):
                 raise pickle.PicklingError(f"{obj.__qualname__} closes over variables")
             code = marshal.dumps(obj.__code__)
             return _function, (obj.__module__, code, obj.__defaults__)
+        if isinstance(obj, defaultdict) and type(obj) is not defaultdict:
+            # Python would make it anew from its factory alone, whatever its class asks for.
+            contents = iter(dict.items(obj))
+            return _bare_defaultdict, (type(obj), obj.default_factory), vars(obj), None, contents
         return NotImplemented
 
 
@@ -85,23 +105,29 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, account_id: str) -> None:
         super().__init__(file)
         self._account_id = account_id
-        self._policies: dict[str, dict[str, Any]] = {}
+        self._policies: dict[str, Any] | None = None
 
     def persistent_load(self, pid: Any) -> Any:
-        kind, arn, region, attachments = pid
+        kind, arn, attachments = pid
         assert kind == "aws-policy"
-        if region not in self._policies:
-            self._policies[region] = _aws_policies(self._account_id, region)
-        policy = self._policies[region][arn]
+        if self._policies is None:
+            self._policies = _aws_policies(self._account_id)
+        policy = self._policies[arn]
         policy.attachment_count = attachments
         return policy
 
 
-def _aws_policies(account_id: str, region: str) -> dict[str, Any]:
+def _aws_policies(account_id: str) -> dict[str, Any]:
     from moto.iam.models import IAMBackend
 
-    fresh = IAMBackend(region, account_id)
+    fresh = IAMBackend("aws", account_id)
     return {policy.arn: policy for policy in fresh.aws_managed_policies}
+
+
+def _bare_defaultdict(kind: Any, default_factory: Any) -> Any:
+    made = kind.__new__(kind)
+    made.default_factory = default_factory
+    return made
 
 
 def _function(module: str, code: bytes, defaults: Any) -> types.FunctionType:

@@ -10,10 +10,11 @@ AWS's managed IAM policies on.
 
 import os
 import re
+import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from ekslab.cloud.engine import checkpoint, determinism, images
+from ekslab.cloud.engine import checkpoint, determinism, images, managed_policies
 from ekslab.cloud.gateway.faults import AwsFault
 from ekslab.cloud.gateway.sigv4 import header
 from ekslab.cloud.ports import AwsRequest, AwsResponse
@@ -76,6 +77,7 @@ class Engine:
         prepare_environment(os.environ)
         determinism.install()
         images.install()
+        managed_policies.install()
         from ekslab.cloud.subnets import patching
 
         patching.install()
@@ -130,7 +132,8 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - moto's mistakes, of any kind
             # moto breaks with plain Python errors over input it did not expect. The client gets
             # an error of its own making; the log gets the trace.
-            _log.warning("moto broke", service=service, path=request.raw_path, exc_info=True)
+            trace = traceback.format_exc(limit=-6)
+            _log.warning("moto broke", service=service, path=request.raw_path, trace=trace)
             raise AwsFault(
                 "InvalidParameterValue", f"The request could not be handled: {error!r}", status=400
             ) from None
