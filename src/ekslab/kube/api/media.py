@@ -1,8 +1,9 @@
 """The one place where a serializer is chosen by media type.
 
-Upstream: `apiserver/pkg/endpoints/handlers/negotiation/negotiate.go`. JSON and YAML now; a further
-serializer is one more entry in `_SERIALIZERS`. Table, PartialObjectMetadata and the aggregated
-discovery documents are transformations of an answer, asked for by parameters of the media type.
+Upstream: `apiserver/pkg/endpoints/handlers/negotiation/negotiate.go`. A further serializer is one
+more entry in `_SERIALIZERS`. Table, PartialObjectMetadata and the aggregated discovery documents
+are transformations of an answer, asked for by parameters of the media type. Only built-in kinds
+and PartialObjectMetadata can be protobuf.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -14,6 +15,7 @@ import orjson
 import yaml
 
 from ekslab.kube.api.errors import not_acceptable, unsupported_media_type
+from ekslab.kube.api.protobuf import envelope
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.schema.checking import needed_object, parsed_pairs, unrecognized
 from ekslab.kube.api.schema.walking import plain
@@ -21,6 +23,7 @@ from ekslab.kube.api.schema.yaml_text import YamlError, parse_yaml
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 
 _ACCEPT_BYTES_MOST: Final = 4_096
 _YAML_DUMPER: Final[type] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -53,7 +56,7 @@ class MediaChoice:
     """What the client gets: the serializer's media type, and the transformation, if any.
 
     Attributes:
-        media_type: `application/json` or `application/yaml`.
+        media_type: `application/json`, `application/yaml` or `application/vnd.kubernetes.protobuf`.
         transform: the representation asked for, with the version that was asked for.
         stream: `stream=watch` was asked for.
     """
@@ -90,11 +93,16 @@ class _Clause:
 
 
 @lru_cache(maxsize=512)
-def negotiate(accept: str, *, transforms: Collection[Transform] = OBJECT_TRANSFORMS) -> MediaChoice:
+def negotiate(
+    accept: str,
+    *,
+    transforms: Collection[Transform] = OBJECT_TRANSFORMS,
+    protobuf: bool = False,
+) -> MediaChoice:
     """Choose by an Accept header, out of what can be made here; an empty one takes anything.
 
-    Clauses that cannot be met (protobuf, an unknown `as`) are passed over if another can.
-    `transforms` must be hashable (a tuple).
+    Clauses that cannot be met (an unknown `as`) are passed over if another can. `transforms` must
+    be hashable (a tuple); `protobuf` says whether the object as it is can be protobuf.
 
     Raises:
         ApiError: 406, no clause can be met.
@@ -105,7 +113,7 @@ def negotiate(accept: str, *, transforms: Collection[Transform] = OBJECT_TRANSFO
         if media_type is None or clause.quality == 0:
             continue
         choice = _with_parameters(media_type, dict(clause.parameters), transforms)
-        if choice is not None:
+        if choice is not None and (media_type != PROTOBUF or _as_message(choice, plain=protobuf)):
             return choice
     raise not_acceptable(tuple(_SERIALIZERS))
 
@@ -150,6 +158,13 @@ def _with_parameters(
     return None
 
 
+def _as_message(choice: MediaChoice, *, plain: bool) -> bool:
+    """Whether a choice can be protobuf; no Table can. `plain`: without a transformation it can."""
+    if choice.transform is None:
+        return plain
+    return choice.transform.kind in {PARTIAL.kind, PARTIAL_LIST.kind}
+
+
 @dataclass(frozen=True, slots=True)
 class _Serializer:
     encode: Callable[[Any], bytes]
@@ -181,8 +196,8 @@ def _decode_yaml(raw: bytes, kind: str) -> Any:
 _SERIALIZERS: Final[Mapping[str, _Serializer]] = {
     JSON: _Serializer(orjson.dumps, _decode_json),
     YAML: _Serializer(_encode_yaml, _decode_yaml),
+    PROTOBUF: _Serializer(envelope.encode, lambda raw, kind: envelope.decode(raw, kind=kind)),
 }
-_BODIES: Final = (JSON, YAML, "application/vnd.kubernetes.protobuf")
 
 
 def of_content_type(content_type: str) -> str:
@@ -196,7 +211,7 @@ def of_content_type(content_type: str) -> str:
         return media_type
     if media_type in {"application/x-yaml", "text/yaml"}:
         return YAML
-    raise unsupported_media_type(_BODIES)
+    raise unsupported_media_type(tuple(_SERIALIZERS))
 
 
 def encode(obj: Any, media_type: str = JSON) -> bytes:

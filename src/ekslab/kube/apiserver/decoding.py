@@ -15,7 +15,6 @@ from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.schema.checking import Checked, Checker, FieldValidation
 from ekslab.kube.api.schema.model import Schema
-from ekslab.kube.api.schema.protobuf import MEDIA_TYPE, protobuf_decoder
 from ekslab.kube.apiserver.registry import Registry, Served
 
 _JSON: Final = "application/json"
@@ -29,7 +28,6 @@ class Decoder:
         self._catalog = catalog
         self._registry = registry
         self._checker = Checker(catalog)
-        self._protobuf = protobuf_decoder(catalog)
 
     def body(self, served: Served, request: ApiRequest, mode: str) -> Object:
         """The object of a create or update.
@@ -50,8 +48,10 @@ class Decoder:
     ) -> Object:
         """A body that is to be of this kind; absent kind and apiVersion are filled in."""
         raw, content_type = _raw(request)
+        if content_type == media.PROTOBUF:  # a message has no unknown fields to be told of
+            mode = FieldValidation.IGNORE.value
         if content_type != _JSON:
-            parsed = self._parsed(raw, content_type, kind)
+            parsed = media.decode(raw, content_type, kind=kind)
             self.check_kind(parsed, kind=kind, api_version=api_version)
             return self.checked(
                 parsed, request, schema=schema, kind=kind, api_version=api_version, mode=mode
@@ -87,11 +87,6 @@ class Decoder:
         )
         return _accepted(checked, request, kind=kind, api_version=api_version)
 
-    def _parsed(self, raw: bytes, content_type: str, kind: str) -> Object:
-        if content_type == MEDIA_TYPE:
-            return self._protobuf.decode(raw, kind=kind)
-        return media.decode(raw, content_type, kind=kind)
-
     def _check_kind_of_raw(self, raw: bytes, *, kind: str, api_version: str) -> None:
         try:
             parsed = orjson.loads(raw)
@@ -105,7 +100,7 @@ class Decoder:
         raw, content_type = _raw(request)
         if not raw:
             return {}
-        parsed = self._parsed(raw, content_type, "DeleteOptions")
+        parsed = media.decode(raw, content_type, kind="DeleteOptions")
         schema = self._catalog.type(_DELETE_OPTIONS)
         checked = self._checker.check(
             parsed,

@@ -17,6 +17,7 @@ from ekslab.kube.api import media
 from ekslab.kube.api.errors import ApiError, not_acceptable
 from ekslab.kube.api.objects import Item
 from ekslab.kube.api.ports import Answer, ListPage, WatchEvent
+from ekslab.kube.api.protobuf import envelope
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.resources import ResourceInfo
 from ekslab.kube.apiserver import tables
@@ -53,8 +54,8 @@ class Encoder:
         Raises:
             ApiError: 406, if nothing of what is asked for can be made.
         """
-        choice = media.negotiate(request.accept)
         served = self._registry.find(request.resource) if request.resource is not None else None
+        choice = media.negotiate(request.accept, protobuf=_has_message(served, answer))
         if answer.page is not None:
             assert served is not None
             return self._page(request, served, answer.page, choice, gzip=gzip)
@@ -138,7 +139,12 @@ class Encoder:
         assert request.resource is not None
         served = self._registry.find(request.resource)
         assert served is not None
-        return WatchLines(self, request, served.info, media.negotiate(request.accept))
+        info = served.info
+        built_in = envelope.supports(info.api_version, info.kind)
+        choice = media.negotiate(request.accept, protobuf=built_in)
+        if choice.media_type == media.PROTOBUF:
+            return WatchFrames(self, request, info, choice)
+        return WatchLines(self, request, info, choice)
 
     def event_table(
         self, request: ApiRequest, info: ResourceInfo, item: Item, *, first: bool
@@ -154,9 +160,9 @@ class Encoder:
         return b"".join((prefix, *self._rows(request, info, [item]), b"]}"))
 
     def status(self, error: ApiError, accept: str) -> tuple[bytes, str]:
-        """An error as bytes and their media type; JSON, unless YAML is asked for."""
+        """An error as bytes and their media type; JSON, unless another is asked for."""
         try:
-            choice = media.negotiate(accept or _JSON)
+            choice = media.negotiate(accept or _JSON, protobuf=True)
         except ApiError:
             return orjson.dumps(error.status()), _JSON
         if choice.media_type == _JSON:
@@ -174,7 +180,7 @@ class WatchLines:
         info: ResourceInfo,
         choice: media.MediaChoice,
     ) -> None:
-        if choice.media_type != _JSON:
+        if choice.media_type == media.YAML:
             raise not_acceptable([_JSON])
         self._encoder = encoder
         self._request = request
@@ -230,6 +236,45 @@ class WatchLines:
         elif self._partial:
             obj |= {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
         return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
+
+    def error(self, error: ApiError) -> bytes:
+        """The event that ends a watch."""
+        return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
+
+
+class WatchFrames(WatchLines):
+    """Writes events as protobuf, each after its length."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        request: ApiRequest,
+        info: ResourceInfo,
+        choice: media.MediaChoice,
+    ) -> None:
+        super().__init__(encoder, request, info, choice)
+        self.media_type = f"{media.PROTOBUF};stream=watch"
+
+    def encode(self, events: Sequence[WatchEvent]) -> bytes:
+        """All frames of a batch as one piece."""
+        return b"".join([self._frame(event) for event in events])
+
+    def _frame(self, event: WatchEvent) -> bytes:
+        if event.item is not None and not self._partial:
+            return envelope.watch_frame(event.type, event.item.object)
+        line = orjson.loads(self._shaped(event))
+        return envelope.watch_frame(line["type"], line["object"])
+
+    def error(self, error: ApiError) -> bytes:
+        """The event that ends a watch."""
+        return envelope.watch_frame("ERROR", error.status())
+
+
+def _has_message(served: Served | None, answer: Answer) -> bool:
+    """Whether an answer, as it is, can be protobuf."""
+    if answer.obj is not None:
+        return envelope.supports(answer.obj.get("apiVersion", ""), answer.obj.get("kind", ""))
+    return served is not None and envelope.supports(served.info.api_version, served.info.kind)
 
 
 def partial(item: Item) -> bytes:

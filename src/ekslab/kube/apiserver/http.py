@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-import orjson
-
 from ekslab.kit.clock import stopwatch_s
 from ekslab.kit.ids import Ids
 from ekslab.kit.tasks import TaskGroup
@@ -207,8 +205,8 @@ class HttpApp:
                         piece = lines.encode(events)
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
                 except ApiError as error:
-                    line = orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
-                    await send({"type": "http.response.body", "body": line, "more_body": True})
+                    last = lines.error(error)
+                    await send({"type": "http.response.body", "body": last, "more_body": True})
                 tasks.cancel()
             await send({"type": "http.response.body", "body": b""})
         finally:

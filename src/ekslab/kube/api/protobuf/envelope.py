@@ -42,7 +42,7 @@ _TROUBLES: Final = (MessageError, TypeError, ValueError, AttributeError, KeyErro
                     binascii.Error)  # fmt: skip
 
 
-class _Failure(Exception):
+class _UndecodableError(Exception):
     """A body that is no object; `said` is `(apiVersion, kind)` as far as it was read."""
 
     def __init__(self, why: str, said: tuple[str, str] = ("", "")) -> None:
@@ -63,7 +63,7 @@ def decode(raw: bytes, *, kind: str = "Object", api_version: str = "") -> Object
     """
     try:
         return _decoded(raw, 0, kind, api_version)
-    except _Failure as failure:
+    except _UndecodableError as failure:
         said_version, said_kind = failure.said
         if said_kind:
             why = cannot_be_handled(kind, said_version, str(failure), said_kind=said_kind)
@@ -120,22 +120,22 @@ def _not_marshalable(kind: str) -> ApiError:
 
 def _decoded(raw: bytes, depth: int, kind: str, api_version: str) -> Object:
     if not raw:
-        raise _Failure("empty data")
+        raise _UndecodableError("empty data")
     if not raw.startswith(PREFIX):
-        raise _Failure(
+        raise _UndecodableError(
             "provided data does not appear to be a protobuf message, expected prefix"
             f" [{' '.join(str(byte) for byte in PREFIX)}]"
         )
     if len(raw) == len(PREFIX):
-        raise _Failure("empty body")
+        raise _UndecodableError("empty body")
     try:
         said_version, said_kind, content = _unwrapped(raw)
     except MessageError as error:
-        raise _Failure(str(error)) from None
+        raise _UndecodableError(str(error)) from None
     said_version, said_kind = said_version or api_version, said_kind or kind
     message = facts.load().message_of(said_version, said_kind)
     if message is None:
-        raise _Failure(
+        raise _UndecodableError(
             f'no kind "{said_kind}" is registered for version "{said_version}" in scheme'
             ' "pkg/api/legacyscheme/scheme.go:30"',
             (said_version, said_kind),
@@ -144,7 +144,7 @@ def _decoded(raw: bytes, depth: int, kind: str, api_version: str) -> Object:
     try:
         found.update(_readers().read(message, content, depth=depth))
     except MessageError as error:
-        raise _Failure(str(error), (said_version, said_kind)) from None
+        raise _UndecodableError(str(error), (said_version, said_kind)) from None
     return found
 
 
@@ -168,7 +168,7 @@ def _embedded(raw: bytes, depth: int) -> Object:
     """An object in its own envelope inside of another message."""
     try:
         return _decoded(raw, depth, "", "")
-    except _Failure as failure:
+    except _UndecodableError as failure:
         raise MessageError(str(failure)) from None
 
 
