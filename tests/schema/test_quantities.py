@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ekslab.kube.api.quantity import (
@@ -125,8 +125,10 @@ def test_canonical_form_is_stable_and_of_equal_value(text):
 
 @given(decimals, decimals)
 def test_sums_and_differences_are_exact(left, right):
+    exact = parse(left).nanos + parse(right).nanos
+    assume(exact < (2**63 - 1) * 10**9)  # upstream caps what it reads there
     total = parse(add(left, right))
-    assert total.nanos == parse(left).nanos + parse(right).nanos
+    assert total.nanos == exact
     assert compare(subtract(add(left, right), right), left) == 0
     assert (compare(left, right) < 0) == (parse(left) < parse(right))
 
