@@ -10,15 +10,16 @@ import resource
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-_LATENCY = re.compile(r"^\s+(50|75|90|99)%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
+_LATENCY = re.compile(r"^\s+(50|75|90|99)%\s+([\d.]+)(us|ms|s|m)$", re.MULTILINE)
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _COUNT = re.compile(r"(\d+) requests in")
 _ERRORS = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 _SOCKETS = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
-_UNIT_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+_UNIT_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 
 class MissingWrkError(Exception):
@@ -42,6 +43,11 @@ class Load:
         """CPU of the server per request, in microseconds."""
         return self.server_cpu_s * 1e6 / max(1, self.requests)
 
+    @property
+    def client_cores(self) -> float:
+        """Cores the client was busy on; near 1.0 it is the client that is measured."""
+        return self.client_cpu_s * self.rate / max(1, self.requests)
+
 
 def wrk(url: str, script: str, *, clients: int, seconds: int, server_pids: list[int]) -> Load:
     """Run `wrk` with a Lua script against a URL.
@@ -55,7 +61,7 @@ def wrk(url: str, script: str, *, clients: int, seconds: int, server_pids: list[
     with tempfile.TemporaryDirectory(prefix="ekslab-bench-") as folder:
         path = Path(folder) / "load.lua"
         path.write_text(script)
-        before = _cpu_s(server_pids)
+        before = cpu_s(server_pids)
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         shown = subprocess.run(
             [program, "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "-s", str(path), url],
@@ -64,7 +70,9 @@ def wrk(url: str, script: str, *, clients: int, seconds: int, server_pids: list[
             check=True,
         ).stdout
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        server_cpu_s = _cpu_s(server_pids) - before
+        server_cpu_s = cpu_s(server_pids) - before
+    if not _RATE.search(shown) or "99%" not in shown:
+        raise RuntimeError(f"wrk said: {shown}")
     latency = {
         int(percent): float(number) * _UNIT_MS[unit]
         for percent, number, unit in _LATENCY.findall(shown)
@@ -92,13 +100,20 @@ def lua(method: str, headers: dict[str, str], body: str = "", *, per_request: st
     return "\n".join(lines)
 
 
-def _cpu_s(pids: list[int]) -> float:
+def cpu_s(pids: list[int]) -> float:
+    """CPU seconds that processes have used."""
     ticks = os.sysconf("SC_CLK_TCK")
     total = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
     return total / ticks
+
+
+def median_of(runs: int, load: Callable[[], Load]) -> Load:
+    """The run in the middle, by the server's CPU per request: the machine may be shared."""
+    done = sorted((load() for _ in range(runs)), key=lambda one: one.server_us_per_request)
+    return done[len(done) // 2]
 
 
 def rss_mib(pid: int) -> float:
