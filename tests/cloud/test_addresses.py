@@ -254,6 +254,34 @@ async def test_interfaces_stop_at_the_types_limit(lab: Lab) -> None:
     assert await _error(refused) == (400, "InvalidParameterCombination")
 
 
+async def test_an_interface_goes_with_its_instance_only_if_told(lab: Lab) -> None:
+    subnet = lab.cloud.account.private_subnets[0]
+    machine = (await _instances(lab, subnet, 1))[0]
+    staying, going = [await _interface(lab, subnet) for _ in range(2)]
+    attachments = {}
+    for index, eni in enumerate((staying, going), start=1):
+        answer = await lab.query(
+            "ec2",
+            "AttachNetworkInterface",
+            NetworkInterfaceId=eni,
+            InstanceId=machine,
+            DeviceIndex=index,
+        )
+        attachments[eni] = first(answer.body.decode(), "attachmentId")
+    await lab.query(
+        "ec2",
+        "ModifyNetworkInterfaceAttribute",
+        NetworkInterfaceId=going,
+        Attachment_AttachmentId=attachments[going],
+        Attachment_DeleteOnTermination="true",
+    )
+    await lab.query("ec2", "TerminateInstances", InstanceId_1=machine)
+    left = (await lab.query("ec2", "DescribeNetworkInterfaces")).body.decode()
+    assert staying in left
+    assert going not in left
+    assert machine not in left
+
+
 @pytest.mark.parametrize(
     ("address", "code"),
     [
@@ -317,3 +345,16 @@ async def test_a_group_stays_spread_over_its_zones(lab: Lab) -> None:
         re.findall(r"<InstanceId>(i-\w+)<", listed.body.decode())[1]
     )
     assert session.arn.split("/")[1] == "ekslab-node-role"
+
+
+async def test_an_interface_is_found_by_any_of_its_addresses(lab: Lab) -> None:
+    subnet = await _small_subnet(lab)
+    eni = await _interface(lab, subnet, SecondaryPrivateIpAddressCount=2)
+    for address in ("10.0.48.4", "10.0.48.6"):
+        found = await lab.query(
+            "ec2",
+            "DescribeNetworkInterfaces",
+            Filter_1_Name="addresses.private-ip-address",
+            Filter_1_Value_1=address,
+        )
+        assert first(found.body.decode(), "networkInterfaceId") == eni

@@ -24,6 +24,7 @@ def install() -> None:
     import moto.ec2.models.nat_gateways
     import moto.ec2.models.vpcs
     from moto.ec2.models import elastic_network_interfaces, subnets
+    from moto.ec2.responses import elastic_network_interfaces as responses
 
     subnet: Any = subnets.Subnet
     subnet.available_ip_address_count = property(_available_count)
@@ -36,12 +37,17 @@ def install() -> None:
     interface: Any = elastic_network_interfaces.NetworkInterface
     interface.__init__ = _with_addresses(interface.__init__)
     interface.delete = _delete_with_instance
+    interface.get_filter_value = _with_every_address(interface.get_filter_value)
     backend: Any = elastic_network_interfaces.NetworkInterfaceBackend
     backend.get_network_interface = _get_interface
     backend.delete_network_interface = _delete_interface
     backend.assign_private_ip_addresses = _assign_addresses
     backend.unassign_private_ip_addresses = _unassign_addresses
     backend.attach_network_interface = _attach(backend.attach_network_interface)
+    response: Any = responses.ElasticNetworkInterfaces
+    response.modify_network_interface_attribute = _with_attachment(
+        response.modify_network_interface_attribute
+    )
 
 
 def error(code: str, message: str) -> Exception:
@@ -222,6 +228,17 @@ def _get_interface(backend: Any, eni_id: str) -> Any:
     return found
 
 
+def _with_every_address(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter `addresses.private-ip-address`, in which moto sees the primary one only."""
+
+    def get_filter_value(eni: Any, filter_name: str, method_name: str | None = None) -> Any:
+        if filter_name == "addresses.private-ip-address":
+            return [entry["PrivateIpAddress"] for entry in eni.private_ip_addresses]
+        return original(eni, filter_name, method_name)
+
+    return get_filter_value
+
+
 def _release_interface(eni: Any) -> None:
     for entry in eni.private_ip_addresses:
         _release_address(eni.subnet, entry["PrivateIpAddress"])
@@ -296,6 +313,20 @@ def _check_address_limit(eni: Any, count: int) -> None:
         raise error(
             "PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit."
         )
+
+
+def _with_attachment(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`Attachment.DeleteOnTermination`, which moto does not read."""
+
+    def modify(response: Any) -> Any:
+        wanted = response._get_param("Attachment.DeleteOnTermination")  # noqa: SLF001 - moto's way
+        if wanted is not None:
+            eni_id = response._get_param("NetworkInterfaceId")  # noqa: SLF001 - moto's way
+            eni = _get_interface(response.ec2_backend, eni_id)
+            eni.delete_on_termination = str(wanted).lower() == "true"
+        return original(response)
+
+    return modify
 
 
 def _attach(original: Callable[..., Any]) -> Callable[..., Any]:
