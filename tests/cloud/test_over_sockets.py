@@ -97,6 +97,8 @@ async def test_boto3_uses_services_of_every_protocol(lab: Lab, aws: Client) -> N
         queue = sqs.create_queue(QueueName="q")["QueueUrl"]
         sqs.send_message(QueueUrl=queue, MessageBody="hello")
         assert sqs.receive_message(QueueUrl=queue)["Messages"][0]["Body"] == "hello"
+        polled = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)
+        assert "Messages" not in polled
         role = aws("iam").get_role(RoleName="ekslab-node-role")["Role"]
         assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {
             "Service": "ec2.amazonaws.com"

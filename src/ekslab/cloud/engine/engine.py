@@ -155,6 +155,8 @@ class Engine:
                 super().__init__(url_map)
                 self.regex = items[0]
 
+        if module == "sqs":
+            _answer_polls_at_once()
         regions = get_backend(module)[self.account_id]  # type: ignore[call-overload]
         region = "us-east-1" if "us-east-1" in regions else "aws"
         rules = [
@@ -163,6 +165,23 @@ class Engine:
             if path
         ]
         return Map(rules, converters={"regex": Regex}, merge_slashes=False)
+
+
+def _answer_polls_at_once() -> None:
+    """A long poll in moto sleeps in the calling thread, which here serves everybody."""
+    from moto.sqs import models
+
+    backend: Any = models.SQSBackend
+    original = backend.receive_message
+    if getattr(backend, "_ekslab_at_once", False):
+        return
+
+    def receive(self: Any, queue: str, count: int, _wait_s: int, *args: Any, **more: Any) -> Any:
+        more.pop("wait_seconds_timeout", None)
+        return original(self, queue, count, 0, *args, **more)
+
+    backend.receive_message = receive
+    backend._ekslab_at_once = True  # noqa: SLF001 - our own mark
 
 
 def _not_there(message: str) -> AwsFault:
