@@ -1,7 +1,9 @@
 """What the commands do: start and stop the lab's process tree, and ask it how it is."""
 
+import difflib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -20,6 +22,7 @@ _CALL_S: Final = 5.0
 _UP_S: Final = 60.0
 _DOWN_S: Final = 20.0
 _POLL_S: Final = 0.02
+_REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _UNREACHABLE: Final = (ConnectionError, TimeoutError, FileNotFoundError)
 
 
@@ -32,6 +35,7 @@ def up(home: Home, options: Mapping[str, Any], *, foreground: bool) -> int:
     known = home.load_config()
     config = replace(known or LabConfig(), **options)
     _check_unchangeable(known, config)
+    _check_offered(config)
     _check_port(config.port)
     home.save_config(config)
     if foreground:
@@ -62,6 +66,24 @@ def _check_unchangeable(known: LabConfig | None, config: LabConfig) -> None:
                 f"this lab was made with {option} {getattr(known, field) or 'of the newest'};"
                 f" change it through the AWS API, or start over with `ekslab reset`"
             )
+
+
+def _check_offered(config: LabConfig) -> None:
+    """Refuse what no cluster or node group could be made of, before anything is started."""
+    from ekslab.cloud.facts.instances import network_limits
+    from ekslab.kube.api.schema.catalog import SUPPORTED_VERSIONS
+
+    version = config.kubernetes_version
+    if version and version not in SUPPORTED_VERSIONS:
+        raise LabError(
+            f"there is no Kubernetes {version} here; choose one of {', '.join(SUPPORTED_VERSIONS)}"
+        )
+    if config.instance_type not in network_limits():
+        near = difflib.get_close_matches(config.instance_type, network_limits(), n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise LabError(f"there is no EC2 instance type {config.instance_type}{hint}")
+    if not _REGION.fullmatch(config.region):
+        raise LabError(f"{config.region!r} is no AWS region; one is us-east-1")
 
 
 def _check_port(port: int) -> None:
