@@ -10,7 +10,7 @@ import pytest
 from ekslab.kit.clock import LoopClock, parse_rfc3339
 from ekslab.kit.virtual import VirtualLoop
 from ekslab.kube.api.errors import ApiError, internal
-from ekslab.kube.api.ports import LogOptions
+from ekslab.kube.api.ports import LogOptions, PatchType
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.resources import Resource
 from ekslab.kube.api.well_known import NODES, PODS
@@ -338,6 +338,41 @@ def test_new_agents_take_up_running_pods_and_touch_nothing(tell: Tell) -> None:
         assert lab.phase() == "gone"
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+    tell(story)
+
+
+def test_readiness_taken_away_while_the_node_was_not_ready_comes_back(tell: Tell) -> None:
+    async def take_away(lab: Lab) -> None:
+        row = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+        status = {"conditions": [row]}
+        await lab.user.patch(
+            PODS,
+            "web",
+            "default",
+            patch={"status": status},
+            patch_type=PatchType.STRATEGIC,
+            subresource="status",
+        )
+
+    def condition(lab: Lab) -> tuple[str, Any]:
+        rows = lab.object()["status"]["conditions"]
+        return next((row["status"], row.get("reason")) for row in rows if row["type"] == "Ready")
+
+    async def story(lab: Lab) -> None:
+        lab.boot("n1")
+        await lab.pod(pod())
+        await asyncio.sleep(10)
+        await take_away(lab)
+        await asyncio.sleep(1)
+        assert condition(lab) == ("True", None)
+        lab.boot("n1")  # an agent that starts again: not Ready for a moment
+        await asyncio.sleep(0.1)
+        await take_away(lab)
+        await asyncio.sleep(0.1)
+        assert condition(lab) == ("False", "NodeNotReady")
+        await asyncio.sleep(5)
+        assert condition(lab) == ("True", None)
 
     tell(story)
 

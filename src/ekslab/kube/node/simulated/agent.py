@@ -195,6 +195,7 @@ class SimulatedNodes:
     async def _become_ready(self, machine: Machine) -> None:
         machine.ready_s = self._clock.now()
         await self._heartbeat(machine)
+        self._pods.node_ready(machine)
         self._record_node(machine, *registration.READY_EVENT)
 
     async def _heartbeat(self, machine: Machine) -> None:

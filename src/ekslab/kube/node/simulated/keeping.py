@@ -47,6 +47,8 @@ _RETRY_FIRST_S: Final = 0.5
 _RETRY_MOST_S: Final = 30.0
 _SHOW_SANDBOX_AFTER_S: Final = 1.0
 _FINISHED: Final = ("Succeeded", "Failed")
+# By this the node lifecycle controller takes readiness from the pods of a node that is not ready.
+_NOT_READY: Final = b'"reason":"NodeNotReady"'
 _MISMATCH: Final = (
     "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
 )
@@ -78,8 +80,22 @@ class PodKeeper:
             run.item = item
             if run.plan.readiness_gates:
                 self._show(run)
+            if machine.ready_s and _NOT_READY in item.segments[2]:
+                self._reaffirm(run)
         if b'"deletionTimestamp"' in item.segments[0]:
             self._stop_pod(run)
+
+    def node_ready(self, machine: Machine) -> None:
+        """The node is Ready: its pods are as ready as their containers are."""
+        for run in machine.pods.values():
+            if _NOT_READY in run.item.segments[2]:
+                self._reaffirm(run)
+
+    def _reaffirm(self, run: PodRun) -> None:
+        """Write what is true again over what the node lifecycle controller wrote meanwhile."""
+        if run.state.stage is not Stage.ENDED:
+            run.explained |= {"Ready"}
+            self._show(run)
 
     def _arrived(self, machine: Machine, item: Item) -> PodRun:
         pod, now_s = item.object, self._clock.now()
