@@ -3,7 +3,6 @@
 import difflib
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -12,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,6 @@ _CALL_S: Final = 5.0
 _UP_S: Final = 60.0
 _DOWN_S: Final = 20.0
 _POLL_S: Final = 0.02
-_REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _UNREACHABLE: Final = (ConnectionError, TimeoutError, FileNotFoundError)
 
 
@@ -82,8 +81,15 @@ def _check_offered(config: LabConfig) -> None:
         near = difflib.get_close_matches(config.instance_type, network_limits(), n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise LabError(f"there is no EC2 instance type {config.instance_type}{hint}")
-    if not _REGION.fullmatch(config.region):
-        raise LabError(f"{config.region!r} is no AWS region; one is us-east-1")
+    if config.region not in _regions():
+        raise LabError(f"there is no AWS region {config.region!r}; one is us-east-1")
+
+
+def _regions() -> set[str]:
+    """Regions of the commercial partition, from botocore's own table (its client is not loaded)."""
+    table = json.loads(resources.files("botocore").joinpath("data/partitions.json").read_bytes())
+    commercial = next(one for one in table["partitions"] if one["id"] == "aws")
+    return {name for name in commercial["regions"] if not name.endswith("-global")}
 
 
 def _check_port(port: int) -> None:
