@@ -7,7 +7,7 @@ object to a JSON object. The socket lies in a directory only its owner can enter
 import http.client
 import json
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +16,9 @@ import orjson
 from ekslab.lab.home import LabError
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 _BODY_MOST: Final = 1 << 20
 
@@ -29,7 +29,7 @@ class ControlApp:
     def __init__(self, routes: Mapping[tuple[str, str], Handler]) -> None:
         self._routes = routes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return
@@ -39,7 +39,7 @@ class ControlApp:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Mapping[str, Any]]:
+    async def _answer(self, scope: Message, receive: Receive) -> tuple[int, Mapping[str, Any]]:
         handler = self._routes.get((scope["method"], scope["path"]))
         if handler is None:
             return 404, {"error": f"no such call: {scope['method']} {scope['path']}"}
