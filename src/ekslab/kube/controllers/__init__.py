@@ -20,6 +20,7 @@ from ekslab.kube.controllers.cluster_role_aggregation.controller import (
 )
 from ekslab.kube.controllers.daemon_set.controller import DaemonSetController
 from ekslab.kube.controllers.deployment.controller import DeploymentController
+from ekslab.kube.controllers.disruption.controller import DisruptionController
 from ekslab.kube.controllers.endpoint_slice.controller import EndpointSliceController
 from ekslab.kube.controllers.endpoints.controller import EndpointsController
 from ekslab.kube.controllers.garbage_collector.controller import GarbageCollector
@@ -72,6 +73,9 @@ def all_controllers(
         ReplicaSetController(tools("replicaset-controller"), pods),
         DeploymentController(tools("deployment-controller"), pods),
         DaemonSetController(tools("daemon-set-controller", component="daemonset-controller"), pods),
+        DisruptionController(
+            tools("disruption-controller", component="controllermanager"), pods, resources
+        ),
         EndpointSliceController(
             tools("endpointslice-controller", component="endpoint-slice-controller"), pods
         ),

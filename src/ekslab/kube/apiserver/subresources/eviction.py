@@ -194,20 +194,49 @@ def _disrupted(budget: Object, pod_name: str, *, now: str) -> Object:
     allowed = status.get("disruptionsAllowed", 0)
     if allowed < 0:
         why = "pdb disruptions allowed is negative"
-        raise errors.forbidden("policy", "poddisruptionbudgets", name, why)
+        raise errors.forbidden("policy", "poddisruptionbudget", name, why)
     disrupted = dict(status.get("disruptedPods") or {})
     if len(disrupted) > _DISRUPTED_MOST:
         why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
-        raise errors.forbidden("policy", "poddisruptionbudgets", name, why)
+        raise errors.forbidden("policy", "poddisruptionbudget", name, why)
     if allowed == 0:
-        why = (
-            f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods"
-            f" and has {status.get('currentHealthy', 0)} currently"
-        )
-        raise _refused(why, retry_after_s=0)
+        raise _refused(_why_none(name, status), retry_after_s=0)
     status["disruptionsAllowed"] = allowed - 1
+    if allowed == 1:
+        status["conditions"] = _none_left(status, now=now)
     status["disruptedPods"] = disrupted | {pod_name: now}
     return {**budget, "status": status}
+
+
+def _why_none(name: str, status: Object) -> str:
+    healthy, desired = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
+    told = _allowed_condition(status)
+    if healthy >= desired and told.get("reason") == "SyncFailed":
+        return (
+            f"The disruption budget {name} does not allow evicting pods currently because it"
+            f" failed sync: {told.get('message', '')}"
+        )
+    return f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+
+
+def _allowed_condition(status: Object) -> Object:
+    told = (c for c in status.get("conditions") or () if c.get("type") == "DisruptionAllowed")
+    return next(told, {})
+
+
+def _none_left(status: Object, *, now: str) -> list[Object]:
+    """The conditions after the last disruption was taken."""
+    old = _allowed_condition(status)
+    new: Object = {
+        "type": "DisruptionAllowed",
+        "status": "False",
+        "lastTransitionTime": old["lastTransitionTime"] if old.get("status") == "False" else now,
+        "reason": "InsufficientPods",
+        "message": "",
+    }
+    if status.get("observedGeneration"):
+        new["observedGeneration"] = status["observedGeneration"]
+    return [*(c for c in status.get("conditions") or () if c is not old), new]
 
 
 def _refused(why: str, *, retry_after_s: int) -> ApiError:

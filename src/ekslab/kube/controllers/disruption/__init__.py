@@ -1,0 +1,1 @@
+"""Says of each PodDisruptionBudget how many of its pods may be evicted now."""
