@@ -67,3 +67,20 @@ def test_it_is_the_algebra_of_sets_of_paths(left: FieldSet, right: FieldSet) -> 
     assert left.difference(right).union(left.intersection(right)) == left
     assert FieldSet.parse(left.format()) == left
     assert bool(left) == bool(mine)
+
+
+@given(left=_sets, right=_sets)
+def test_operations_on_canonical_trees_give_canonical_trees(
+    left: FieldSet, right: FieldSet
+) -> None:
+    one, other = FieldSet.canonical(left.tree), FieldSet.canonical(right.tree)
+    for result in (one.union(other), one.difference(other), one.intersection(other)):
+        assert str(result.tree) == str(FieldSet.parse(result.tree).format())
+
+
+def test_an_operation_that_changes_nothing_gives_what_it_was_given() -> None:
+    whole, part = FieldSet.parse(SET), FieldSet.parse({"f:spec": {"f:replicas": {}}})
+    assert whole.union(part) is whole
+    assert whole.difference(FieldSet.parse({"f:status": {}})) is whole
+    spec = whole.union(FieldSet.parse({"f:metadata": {"f:name": {}}})).tree["f:spec"]
+    assert spec is SET["f:spec"]

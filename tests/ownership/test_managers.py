@@ -166,7 +166,21 @@ def test_service_ports_are_keyed_with_the_default_protocol() -> None:
 def test_a_made_up_list_is_refused() -> None:
     bad = [{"manager": "x", "operation": "Update", "fieldsV1": {"spec": {}}}]
     with pytest.raises(ApiError, match="error decoding managed fields"):
-        update(deployment(), deployment(replicas=2), bad)
+        managers.canonical(bad)
+
+
+def test_a_made_up_list_is_kept_in_canonical_form() -> None:
+    made_up = [{"manager": "x", "fieldsV1": {"f:b": {".": {}}, "f:a": {}}}]
+    assert str(managers.canonical(made_up)) == str(
+        [{"manager": "x", "fieldsV1": {"f:a": {}, "f:b": {}}}]
+    )
+
+
+def test_what_a_write_does_not_touch_is_shared_with_the_list_before() -> None:
+    before = update(None, deployment(), [])
+    other = [{**before[0], "manager": "other"}]
+    after = update(deployment(), deployment(paused=True), other)
+    assert any(entry is other[0] for entry in after)
 
 
 def test_a_pod_is_owned_as_its_go_types_say() -> None:

@@ -47,8 +47,8 @@ class Owning:
         """The list of a changed object; `obj` has what the caller may not change from `old`."""
         live = old["metadata"].get("managedFields") or []
         given = obj["metadata"].get("managedFields")
-        if given is not None:
-            live = given if any(given) else []
+        if given is not None and given is not live and given != live:
+            live = managers.canonical(given) if any(given) else []
         return managers.after_update(
             served.schema,
             old,

@@ -33,6 +33,7 @@ _UNOWNED_METADATA: Final = frozenset(
 )  # fmt: skip
 _Nodes = tuple[Tree | None, Tree | None]
 _SAME: Final[_Nodes] = (None, None)
+_NO_FIELDS: Final = FieldSet()
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _ZEROS: Final = {Kind.STRING: "", Kind.INTEGER: 0, Kind.NUMBER: 0, Kind.BOOLEAN: False}
 
@@ -49,7 +50,7 @@ def of(obj: Object, schema: Schema) -> FieldSet:
     """The paths an applied configuration claims: leaves, list elements, keys of maps; a field
     that only holds other fields is not claimed itself.
     """
-    return FieldSet(_without_meta(_claimed(ownable(obj), schema) or {}))
+    return FieldSet.canonical(_without_meta(_claimed(ownable(obj), schema) or {}))
 
 
 def compare(old: Object | None, new: Object, schema: Schema) -> Comparison:
@@ -58,7 +59,10 @@ def compare(old: Object | None, new: Object, schema: Schema) -> Comparison:
     """
     before = zero(schema) if old is None else old
     taken, removed = _changed(ownable(before), ownable(new), schema)
-    return Comparison(FieldSet(_without_meta(taken or {})), FieldSet(_without_meta(removed or {})))
+    return Comparison(
+        FieldSet.canonical(_without_meta(taken)) if taken else _NO_FIELDS,
+        FieldSet.canonical(_without_meta(removed)) if removed else _NO_FIELDS,
+    )
 
 
 def ownable(obj: Object) -> Object:
@@ -110,6 +114,8 @@ def is_struct_field(schema: Schema | None, key: str) -> bool:
 def element_of(schema: Schema, item: Any) -> str:
     """The path element of a list's element; absent keys count with their defaults."""
     if schema.list_type is ListType.MAP and isinstance(item, dict):
+        if len(schema.map_keys) == 1 and (text := item.get(schema.map_keys[0])).__class__ is str:
+            return _named(schema.map_keys[0], text)
         keys = {}
         for name in schema.map_keys:
             value = item.get(name)
@@ -119,6 +125,12 @@ def element_of(schema: Schema, item: Any) -> str:
                 keys[name] = value
         return key_element(keys)
     return value_element(item)
+
+
+@lru_cache(maxsize=16_384)
+def _named(key: str, value: str) -> str:
+    """The path element of a list keyed by one string: conditions, containers, addresses."""
+    return key_element({key: value})
 
 
 def elements_of(schema: Schema, items: list[Any]) -> dict[str, Any]:

@@ -12,7 +12,11 @@ As a worked example, `{.metadata.labels, .metadata.labels.app, .spec.replicas}` 
 
     {"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:spec": {"f:replicas": {}}}
 
-Trees are shared between sets and never changed. Imitates structured-merge-diff `fieldpath`.
+Trees are shared between sets and never changed: an operation gives back the very tree it was
+given where it changes nothing, and very subtrees, so that what a write leaves alone is neither
+copied nor compared again. Trees that are stored are *canonical* (sorted, `.` only beside other
+members), and operations on canonical trees give canonical ones. Imitates structured-merge-diff
+`fieldpath`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,6 +29,7 @@ Tree = Mapping[str, "Tree"]
 
 SELF: Final = "."
 LEAF: Final[Tree] = {}
+_ONLY_SELF: Final = {SELF}
 _PREFIXES: Final = frozenset({"f:", "k:", "v:", "i:"})
 
 
@@ -39,6 +44,11 @@ class FieldSet:
 
     def __init__(self, tree: Tree = LEAF) -> None:
         self.tree = tree
+
+    @classmethod
+    def canonical(cls, tree: Tree) -> "FieldSet":
+        """The set of a tree that was put together in any order."""
+        return cls(_formatted(tree))
 
     @classmethod
     def parse(cls, fields_v1: object) -> "FieldSet":
@@ -57,13 +67,15 @@ class FieldSet:
         """Paths of either."""
         if not self.tree or not other.tree:
             return self if self.tree else other
-        return FieldSet(_union(self.tree, other.tree))
+        tree = _union(self.tree, other.tree)
+        return self if tree is self.tree else FieldSet(tree)
 
     def difference(self, other: "FieldSet") -> "FieldSet":
         """Paths of this set that are not in the other."""
         if not self.tree or not other.tree:
             return self
-        return FieldSet(_difference(self.tree, other.tree) or LEAF)
+        tree = _difference(self.tree, other.tree)
+        return self if tree is self.tree else FieldSet(tree or LEAF)
 
     def intersection(self, other: "FieldSet") -> "FieldSet":
         """Paths of both."""
@@ -132,31 +144,57 @@ def _formatted(tree: Tree) -> dict[str, Any]:
 
 
 def _union(left: Tree, right: Tree) -> Tree:
-    if left is right or left == right:
+    """`left` itself, if it has all of `right`."""
+    if left is right or not (left or right):
         return left
     if not left:
         return right if SELF in right else {SELF: LEAF, **right}
     if not right:
         return left if SELF in left else {SELF: LEAF, **left}
-    merged = dict(left)
+    merged: dict[str, Tree] | None = None
+    grown = False
     for key, child in right.items():
         mine = left.get(key)
-        merged[key] = child if mine is None else _union(mine, child)
-    return merged
+        both = child if mine is None else _union(mine, child)
+        if both is mine:
+            continue
+        if merged is None:
+            merged = dict(left)
+        merged[key] = both
+        grown = grown or mine is None
+    if merged is None:
+        return left
+    return dict(sorted(merged.items())) if grown else merged
 
 
 def _difference(left: Tree, right: Tree) -> Tree | None:
-    if left is right or left == right:
+    """`left` itself, if it has nothing of `right`; None if nothing is left."""
+    if left is right:
         return None
-    children: dict[str, Tree] = {}
-    for key, child in left.items():
-        if key == SELF:
+    rest: dict[str, Tree] | None = None
+    for key, other in right.items():
+        child = left.get(key)
+        if key == SELF or child is None:
             continue
-        other = right.get(key)
-        rest = child if other is None else _difference(child, other)
-        if rest is not None:
-            children[key] = rest
-    return node(children, member=is_member(left) and not is_member(right))
+        remaining = _difference(child, other)
+        if remaining is child:
+            continue
+        if rest is None:
+            rest = dict(left)
+        if remaining is None:
+            del rest[key]
+        else:
+            rest[key] = remaining
+    if is_member(left) and is_member(right):
+        # The path itself goes; what hangs below it stays.
+        rest = dict(left) if rest is None else rest
+        rest.pop(SELF, None)
+        return rest or None
+    if rest is None:
+        return left
+    if not rest:
+        return None  # it was no member, and all below it is gone
+    return LEAF if rest.keys() == _ONLY_SELF else rest
 
 
 def _intersection(left: Tree, right: Tree) -> Tree | None:

@@ -1,18 +1,19 @@
 """Who manages which fields: the list `metadata.managedFields`.
 
 `after_update` follows a create or update, `apply` carries out a server-side apply. Both take the
-list as it is stored and give the new one, the same list if nothing changed. Imitates apimachinery
+list as it is stored and give the new one, the same list if nothing changed; entries that a write
+does not touch are shared between the two. Imitates apimachinery
 `pkg/util/managedfields` and structured-merge-diff `merge/update.go`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final
 
 from ekslab.kube.api.errors import ApiError, bad_request
 from ekslab.kube.api.ownership.comparing import Comparison, compare, of
-from ekslab.kube.api.ownership.fieldset import BadFieldsError, FieldSet
+from ekslab.kube.api.ownership.fieldset import LEAF, BadFieldsError, FieldSet
 from ekslab.kube.api.ownership.merging import merged, problems, pruned
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.schema.model import Schema
@@ -26,9 +27,13 @@ _NAME: Final = FieldSet({"f:metadata": {"f:name": {}}})
 """Every configuration claims the name, though it is not shown: metadata is never pruned away."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Entry:
-    """One manager. Appliers are the same whatever version they apply."""
+    """One manager. Appliers are the same whatever version they apply.
+
+    `stored` is the entry as it is kept, as long as nothing of it has changed: most writes touch
+    what one manager owns, and the others' entries go into the new list as they were.
+    """
 
     manager: str
     operation: str
@@ -36,13 +41,44 @@ class _Entry:
     subresource: str
     time: str
     fields: FieldSet
+    stored: Object | None = None
+
+    @classmethod
+    def kept(cls, entry: Object) -> "_Entry":
+        """An entry of a stored list."""
+        get = entry.get
+        return cls(
+            get("manager", ""),
+            get("operation", ""),
+            get("apiVersion", ""),
+            get("subresource", ""),
+            get("time") or "",
+            FieldSet(get("fieldsV1") or LEAF),
+            entry,
+        )
+
+    def with_fields(self, fields: FieldSet, *, time: str = "") -> "_Entry":
+        """The entry with other fields, and perhaps another time."""
+        if fields is self.fields and (not time or time == self.time):
+            return self
+        return _Entry(
+            self.manager, self.operation, self.api_version, self.subresource, time or self.time,
+            fields,
+        )  # fmt: skip
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
         version = "" if self.operation == "Apply" else self.api_version
         return (self.manager, self.operation, version, self.subresource)
 
+    @property
+    def order(self) -> tuple[str, str, str, str, str]:
+        """Where the entry stands in the list: appliers first, then by time and name."""
+        return (self.operation, self.time, self.manager, self.api_version, self.subresource)
+
     def wire(self) -> Object:
+        if self.stored is not None:
+            return self.stored
         entry: Object = {
             "manager": self.manager,
             "operation": self.operation,
@@ -51,7 +87,7 @@ class _Entry:
         if self.time:
             entry["time"] = self.time
         entry["fieldsType"] = "FieldsV1"
-        entry["fieldsV1"] = self.fields.format()
+        entry["fieldsV1"] = self.fields.tree
         if self.subresource:
             entry["subresource"] = self.subresource
         return entry
@@ -83,15 +119,33 @@ def after_update(
     change = compare(old, new, schema)
     if not change.taken and not change.removed:
         return managed
-    entries = _lose(_parse(managed), change)
+    mine = _Entry(manager, "Update", api_version, subresource, time, change.taken)
+    entries = [_Entry.kept(each) for each in managed]
+    before = next((each for each in entries if each.identity == mine.identity), None)
+    if change.taken and before is not None:
+        entries.remove(before)
+        fields = before.fields.difference(change.removed).union(change.taken)
+        mine = before.with_fields(fields, time=time)
+    entries = _lose(entries, change)
     if change.taken:
-        mine = _Entry(manager, "Update", api_version, subresource, time, change.taken)
-        before = next((each for each in entries if each.identity == mine.identity), None)
-        if before is not None:
-            entries.remove(before)
-            mine = replace(mine, fields=before.fields.union(mine.fields))
         entries.append(mine)
     return _wire(_cap(entries))
+
+
+def canonical(managed: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """A list that a client has made up, in the form in which lists are stored.
+
+    Raises:
+        ApiError: 400 for fields that are none.
+    """
+    entries = []
+    for each in managed:
+        try:
+            fields = FieldSet.parse(each.get("fieldsV1") or {})
+        except BadFieldsError as error:
+            raise bad_request(f"error decoding managed fields: {error}") from None
+        entries.append({**each, "fieldsV1": fields.format()})
+    return entries
 
 
 def apply(
@@ -113,7 +167,7 @@ def apply(
             value and `force` is off; 400 for a configuration that cannot be applied.
     """
     _check(config, schema, api_version)
-    entries = _parse(managed)
+    entries = [_Entry.kept(each) for each in managed]
     claimed = of(config, schema)
     mine = _Entry(manager, "Apply", api_version, subresource, time, claimed)
     before = next((each for each in entries if each.identity == mine.identity), None)
@@ -134,7 +188,7 @@ def apply(
     if before is not None and unchanged and before.fields == claimed:
         if before.api_version == api_version:
             return obj, managed
-        mine = replace(mine, time=before.time)
+        mine.time = before.time
     if claimed:
         remaining.append(mine)
     return obj, _wire(remaining)
@@ -182,8 +236,10 @@ def _refuse_conflicts(others: Sequence[_Entry], change: Comparison) -> None:
 
 def _lose(entries: Iterable[_Entry], change: Comparison) -> list[_Entry]:
     """The entries without the fields that were taken from them or are gone."""
-    lost = change.taken.union(change.removed)
-    rest = (replace(entry, fields=entry.fields.difference(lost)) for entry in entries)
+    rest = (
+        entry.with_fields(entry.fields.difference(change.taken).difference(change.removed))
+        for entry in entries
+    )
     return [entry for entry in rest if entry.fields]
 
 
@@ -201,37 +257,12 @@ def _cap(entries: list[_Entry]) -> list[_Entry]:
     for each in old:
         bucket = ancient.get(each.api_version)
         fields = bucket.fields.union(each.fields) if bucket is not None else each.fields
-        ancient[each.api_version] = replace(each, manager=_ANCIENT, subresource="", fields=fields)
+        ancient[each.api_version] = _Entry(
+            _ANCIENT, each.operation, each.api_version, "", each.time, fields
+        )
     return [each for each in entries if each not in old] + list(ancient.values())
 
 
-def _parse(managed: Iterable[Mapping[str, Any]]) -> list[_Entry]:
-    """The entries of the stored list. Raises 400 for a list that a client has made up."""
-    entries = []
-    for each in managed:
-        try:
-            fields = FieldSet.parse(each.get("fieldsV1") or {})
-        except BadFieldsError as error:
-            raise bad_request(f"error decoding managed fields: {error}") from None
-        entries.append(
-            _Entry(
-                manager=each.get("manager", ""),
-                operation=each.get("operation", ""),
-                api_version=each.get("apiVersion", ""),
-                subresource=each.get("subresource", ""),
-                time=each.get("time") or "",
-                fields=fields,
-            )
-        )
-    return entries
-
-
 def _wire(entries: Iterable[_Entry]) -> list[Any]:
-    """The list in upstream's order: appliers first, then by time and name."""
-    ordered = sorted(
-        entries,
-        key=lambda each: (
-            each.operation, each.time, each.manager, each.api_version, each.subresource
-        ),
-    )  # fmt: skip
-    return [each.wire() for each in ordered]
+    """The list in upstream's order."""
+    return [each.wire() for each in sorted(entries, key=lambda each: each.order)]
