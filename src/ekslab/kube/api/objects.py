@@ -14,7 +14,7 @@ Layout of the canonical JSON, as a worked example:
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -106,12 +106,20 @@ class Item:
     @property
     def object(self) -> Object:
         """The decoded object: shared, never to be changed. Kept for a while (bounded)."""
-        if self._object is None:
-            self._object = orjson.loads(self.json())
-            _decoded.append(self)
-            if len(_decoded) > _DECODED_MOST:
-                _decoded.popleft()._object = None  # noqa: SLF001 - our own slot
-        return self._object
+        found = self._object
+        if found is None:
+            found = orjson.loads(self.json())
+            self.keep_decoded(found)
+        return found
+
+    def keep_decoded(self, obj: Object) -> None:
+        """Take `obj` for the decoded object. It must equal what `json` says, and nobody may
+        change it from now on.
+        """
+        self._object = obj
+        _decoded.append(self)
+        if len(_decoded) > _DECODED_MOST:
+            _decoded.popleft()._object = None  # noqa: SLF001 - our own slot
 
     def forget_encodings(self) -> None:
         """Drop memoized encodings (a watcher-less object keeps only its segments)."""
@@ -137,17 +145,20 @@ def encode(
     resource: str,
     revision: int,
     managed: bytes = b"",
+    owners: Sequence[Any] | None = None,
     fields: Mapping[str, str] = _EMPTY,
 ) -> Item:
     """Make an `Item` of an object. `obj`'s own resourceVersion and managedFields are left out.
 
-    `managed` is the JSON of the managedFields list, or b"" for none.
+    `managed` is the JSON of the managedFields list, or b"" for none. Whoever has the list itself
+    at hand gives it as `owners`, and gives up `obj`: its parts become the item's decoded object,
+    so that what was written is not decoded again for those who look at it.
     """
     metadata: dict[str, Any] = dict(obj["metadata"])
     metadata.pop("resourceVersion", None)
     metadata.pop("managedFields", None)
     rest = {key: value for key, value in obj.items() if key != "metadata"}
-    return Item(
+    item = Item(
         resource=resource,
         namespace=metadata.get("namespace", ""),
         name=metadata.get("name", ""),
@@ -159,6 +170,12 @@ def encode(
         labels=metadata.get("labels") or _EMPTY,
         fields=fields,
     )
+    if owners is not None:
+        metadata["resourceVersion"] = item.resource_version
+        if owners:
+            metadata["managedFields"] = owners
+        item.keep_decoded({"metadata": metadata, **rest})
+    return item
 
 
 def from_json(raw: bytes, *, resource: str) -> Item:

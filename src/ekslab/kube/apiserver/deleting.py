@@ -259,10 +259,11 @@ class Deleter:
 
     async def _carry_out(self, served: Served, *, key_item: Item, decided: Decided) -> Item:
         managed = key_item.segments[1]
+        owners = key_item.object["metadata"].get("managedFields") or []
         key = served.key(key_item.namespace, key_item.name)
 
         def encode(revision: int) -> Item:
-            return served.encode(decided.obj, revision=revision, managed=managed)
+            return served.encode(decided.obj, revision=revision, managed=managed, owners=owners)
 
         if decided.step is Step.MARK:
             return await self._store.put(key, encode, expect=key_item.revision)

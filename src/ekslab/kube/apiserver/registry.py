@@ -5,9 +5,10 @@ removes its own (custom resources) without touching anybody else's. Upstream: th
 `pkg/controlplane` and the custom resource handler of apiextensions-apiserver.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from ekslab.kube.api.objects import Item, encode
 from ekslab.kube.api.requests import Object
@@ -66,18 +67,35 @@ class Served:
             fields=item.fields,
         )
 
-    def encode(self, obj: Object, *, revision: int, managed: bytes) -> Item:
-        """The stored form of an object of the served version."""
+    def encode(
+        self, obj: Object, *, revision: int, managed: bytes, owners: Sequence[Any] | None = None
+    ) -> Item:
+        """The stored form of an object of the served version; see `objects.encode`."""
         if self.convert is not None:
             obj = self.convert.to_stored(obj)
         fields = self.kept_by.fields(obj)
-        return self.encode_with(obj, revision=revision, managed=managed, fields=fields)
+        return self.encode_with(
+            obj, revision=revision, managed=managed, owners=owners, fields=fields
+        )
 
     def encode_with(
-        self, obj: Object, *, revision: int, managed: bytes, fields: Mapping[str, str]
+        self,
+        obj: Object,
+        *,
+        revision: int,
+        managed: bytes,
+        owners: Sequence[Any] | None,
+        fields: Mapping[str, str],
     ) -> Item:
         """As `encode`, of an object of the stored version whose selectable fields are known."""
-        return encode(obj, resource=self.storage, revision=revision, managed=managed, fields=fields)
+        return encode(
+            obj,
+            resource=self.storage,
+            revision=revision,
+            managed=managed,
+            owners=owners,
+            fields=fields,
+        )
 
 
 @lru_cache(maxsize=8)

@@ -15,7 +15,7 @@ and the store decide each time.
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -32,14 +32,13 @@ Key = tuple[bytes, object, str, str]
 class Prepared:
     """A body after type check, defaults and ownership.
 
-    `managed` is the managedFields list as JSON, with `time` where the time of the write goes.
+    `owners` is the managedFields list as of the first such write.
     `valid` is what was found valid last, and `warnings` what to warn of with it.
     """
 
     body: bytes
     decode_warnings: tuple[str, ...]
-    managed: bytes
-    time: bytes
+    owners: list[Any]
     valid: bytes = b""
     warnings: tuple[str, ...] = ()
 
@@ -48,9 +47,9 @@ class Prepared:
         made: Object = orjson.loads(self.body)
         return made
 
-    def managed_at(self, time: str) -> bytes:
+    def owners_at(self, time: str) -> list[Any]:
         """The managedFields of a write at this time."""
-        return self.managed.replace(b'"time":"%s"' % self.time, b'"time":"%s"' % time.encode())
+        return [{**entry, "time": time} for entry in self.owners]
 
 
 class Templates:

@@ -73,10 +73,12 @@ def status_rules(served: Served) -> Rules:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An object on its way in, private to the request. `managed` is set if an apply made it."""
+    """An object on its way in, private to the request. `owners`, its managedFields, are set if an
+    apply made it.
+    """
 
     obj: Object
-    managed: list[Any] | None = None
+    owners: list[Any] | None = None
 
 
 Make = Callable[[Object | None, Item | None], Made]
@@ -128,8 +130,8 @@ class Writer:
             decode_warnings = tuple(request.warnings)
             served.strategy.default(obj)
             body = orjson.dumps(obj)
-            managed = orjson.dumps(self._owning.created(served, request, options, obj))
-            prepared = Prepared(body, decode_warnings, managed, self._now().encode())
+            owners = self._owning.created(served, request, options, obj)
+            prepared = Prepared(body, decode_warnings, owners)
             self._templates.keep(key, prepared)
         else:
             obj = prepared.obj()
@@ -204,11 +206,11 @@ class Writer:
             served.strategy.default(obj)
         self._identify(obj)
         if prepared is not None:
-            managed = prepared.managed_at(self._now())
-        elif made.managed is None:
-            managed = _dumped(self._owning.created(served, request, options, obj))
+            owners = prepared.owners_at(self._now())
+        elif made.owners is None:
+            owners = self._owning.created(served, request, options, obj)
         else:
-            managed = _dumped(made.managed)
+            owners = made.owners
         asked = AdmissionRequest(
             request=request,
             info=served.info,
@@ -221,7 +223,7 @@ class Writer:
         served.strategy.prepare_create(obj)
         self._validate_new(served, request, obj, prepared)
         await self._admission.validate(asked)
-        return await self._insert(served, obj, managed, options)
+        return await self._insert(served, obj, owners, options)
 
     @staticmethod
     def _validate_new(
@@ -238,9 +240,10 @@ class Writer:
             prepared.valid, prepared.warnings = shape, tuple(warnings)
 
     async def _insert(
-        self, served: Served, obj: Object, managed: bytes, options: WriteOptions
+        self, served: Served, obj: Object, owners: list[Any], options: WriteOptions
     ) -> Answer:
         """Transact a new object; a generated name that is taken is drawn again."""
+        managed = _dumped(owners)
         meta = obj["metadata"]
         resource = served.resource
         for _ in range(_NAME_ATTEMPTS):
@@ -250,10 +253,12 @@ class Writer:
                 if options.dry_run:
                     if await self._store.get_latest(key) is not None:
                         raise RevisionConflictError(None)
-                    return Answer(code=201, obj=_answered(obj, managed))
+                    return Answer(code=201, obj=_answered(obj, owners))
                 item = await self._store.put(
                     key,
-                    lambda revision: served.encode(obj, revision=revision, managed=managed),
+                    lambda revision: served.encode(
+                        obj, revision=revision, managed=managed, owners=owners
+                    ),
                     expect=0,
                 )
                 return Answer(code=201, item=served.item_of(item))
@@ -287,9 +292,9 @@ class Writer:
         served.strategy.default(obj)
         _keep_server_fields(obj, old)
         rules.prepare(obj, old)
-        managed = made.managed
-        if managed is None:
-            managed = self._owning.changed(served, options, rules.subresource, old, obj)
+        owners = made.owners
+        if owners is None:
+            owners = self._owning.changed(served, options, rules.subresource, old, obj)
         asked = AdmissionRequest(
             request=request,
             info=served.info,
@@ -303,24 +308,25 @@ class Writer:
             rules.prepare(obj, old)
         _refuse(served, obj, rules.validate(obj, old))
         await self._admission.validate(asked)
-        return await self._replace(served, obj, managed, item, options)
+        return await self._replace(served, obj, owners, item, options)
 
     async def _replace(
-        self, served: Served, obj: Object, managed: list[Any], item: Item, options: WriteOptions
+        self, served: Served, obj: Object, owners: list[Any], item: Item, options: WriteOptions
     ) -> Answer:
         """Transact a changed object, or its removal if that was all it waited for."""
         old = served.object_of(item)
-        managed_json = _dumped(managed)
-        if managed_json == item.segments[1] and _same(obj, old):
+        unchanged = owners is old["metadata"].get("managedFields")
+        managed = item.segments[1] if unchanged else _dumped(owners)
+        if managed == item.segments[1] and _same(obj, old):
             return Answer(item=served.item_of(item))
         if options.dry_run:
             obj["metadata"]["resourceVersion"] = item.resource_version
-            return Answer(obj=_answered(obj, managed_json))
+            return Answer(obj=_answered(obj, owners))
         key = served.key(item.namespace, item.name)
         release = self._allocate(served, obj, old)
 
         def encode(revision: int) -> Item:
-            return served.encode(obj, revision=revision, managed=managed_json)
+            return served.encode(obj, revision=revision, managed=managed, owners=owners)
 
         try:
             if _is_done(served, obj, old):
@@ -367,10 +373,10 @@ def _dumped(managed: list[Any]) -> bytes:
     return orjson.dumps(managed) if managed else b""
 
 
-def _answered(obj: Object, managed: bytes) -> Object:
+def _answered(obj: Object, owners: list[Any]) -> Object:
     """A dry run's answer: as the object would have been kept."""
-    if managed:
-        obj["metadata"]["managedFields"] = orjson.loads(managed)
+    if owners:
+        obj["metadata"]["managedFields"] = owners
     return obj
 
 

@@ -92,14 +92,16 @@ class Binder:
             if dry_run:
                 return
             obj = bound(old, binding, now=rfc3339(self._clock.now()))
-            managed = item.segments[1]
+            managed, owners = item.segments[1], old["metadata"].get("managedFields") or []
             fields = {**item.fields, "spec.nodeName": binding["target"]["name"]}
 
             def encode(
                 revision: int, obj: Object = obj, managed: bytes = managed,
-                fields: dict[str, str] = fields,
+                owners: list[Any] = owners, fields: dict[str, str] = fields,
             ) -> Item:  # fmt: skip
-                return served.encode_with(obj, revision=revision, managed=managed, fields=fields)
+                return served.encode_with(
+                    obj, revision=revision, managed=managed, owners=owners, fields=fields
+                )
 
             try:
                 await self._store.put(key, encode, expect=item.revision)
