@@ -58,7 +58,10 @@ def up(home: Path | None, *, foreground: bool, **options: Any) -> int:
     """Start the lab, or show it if it runs already."""
     from ekslab.cli import lifecycle
 
-    given = {name: value for name, value in options.items() if value not in (None, False)}
+    # 0 nodes is an answer, too: `0 in (None, False)` would say it was not given.
+    given = {
+        name: value for name, value in options.items() if value is not None and value is not False
+    }
     return lifecycle.up(_home(home), given, foreground=foreground)
 
 

@@ -197,7 +197,10 @@ class ClustersProcess:
         running = bridge.control_planes.get(body["cluster"]) if bridge is not None else None
         if bridge is None or running is None:
             raise LabError(f"no cluster {body['cluster']!r} runs in this lab")
-        size = await bridge.size_of(body["instance_type"])
+        try:
+            size = await bridge.size_of(body["instance_type"])
+        except AwsError as error:
+            raise LabError(error.message) from error
         added = await running.cluster.add_nodes(
             int(body["count"]), capacity=sizes.capacity(size), allocatable=sizes.allocatable(size)
         )

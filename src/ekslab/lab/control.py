@@ -85,6 +85,8 @@ def call(
         decoded: dict[str, Any] = json.loads(answer.read())
     except http.client.HTTPException as error:
         raise ConnectionError(str(error)) from error
+    except ValueError as error:  # no JSON: the process met a bug, its log has it
+        raise LabError(f"the lab could not answer ({route}); `ekslab logs` shows why") from error
     finally:
         connection.close()
     if answer.status != 200:
