@@ -1,4 +1,4 @@
-"""Clusters for tests: everything in one process and one plain asyncio loop, on virtual time.
+"""Clusters and labs for tests: in one process, one plain asyncio loop, on virtual time.
 
     from ekslab.testing import TestCluster, run_virtual
 
@@ -10,6 +10,7 @@
         run_virtual(scenario, nodes=2)
 
 Time jumps whenever everybody waits, so that a day takes seconds, and one seed gives one history.
+`ekslab.testing.lab` does the same for a whole account with its EKS clusters.
 """
 
 from ekslab.testing.cluster import TestCluster, run_virtual
