@@ -90,6 +90,21 @@ class Table:
                 self.add(form, self._schemas.get(form, fields))
         rows.sort()
 
+    def add_plain(self, name: str) -> None:
+        """Add a message that is no object of the API, with all its fields and their own names."""
+        if name in self.made:
+            return
+        rows = self.made[name] = []
+        for field, (number, form) in self._messages[name].items():
+            element = form.removeprefix("[]")
+            if element not in _SCALARS and element not in self._messages:
+                continue  # google.protobuf.Any
+            if element not in _SCALARS:
+                self.add_plain(element)
+            code = _SCALARS.get(element, f"@{element}")
+            rows.append([number, field, f"L{code}" if form != element else code, "p"])
+        rows.sort()
+
     def _code(self, owner: str, form: str) -> str:
         if form.startswith("[]"):
             return "L" + self._code(owner, form[2:])
@@ -156,6 +171,7 @@ def main() -> None:
     kinds["*"] = {kind: _META + kind for kind in _OF_EVERY_VERSION}
     for name in kinds["*"].values():
         table.add(name, schemas.get(name, {}))
+    table.add_plain("openapi.v2.Document")
     for api_version, of_version in kinds.items():
         kinds[api_version] = {k: n for k, n in sorted(of_version.items()) if n in table.made}
     result = {

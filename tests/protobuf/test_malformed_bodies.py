@@ -130,7 +130,7 @@ def test_messages_lie_in_each_other_to_a_bound(depth, accepted):
     assert caught.value.message.endswith("proto: exceeded max recursion depth")
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.integers(4, len(POD) - 1), st.binary(min_size=1, max_size=4), st.booleans())
 def test_a_damaged_body_is_an_object_or_refused(position, damage, cut):
     raw = POD[:position] + damage + (b"" if cut else POD[position + len(damage) :])

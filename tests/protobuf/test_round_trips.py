@@ -117,7 +117,7 @@ def canonical(obj: dict[str, Any], schema: Schema, api_version: str, kind: str) 
 def test_an_object_comes_back_as_it_went(api_version, kind, name):
     schema = CATALOG.type(name)
 
-    @settings(max_examples=4, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=3, deadline=None, derandomize=True, database=None)
     @given(st.integers(0, 2**32), st.sampled_from((0.2, 0.5, 1.0)))
     def comes_back(seed: int, filled: float) -> None:
         made = Maker(seed).fields(schema, 0, filled=filled)

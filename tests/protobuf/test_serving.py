@@ -164,3 +164,11 @@ async def test_kubectl_creates_and_asks_by_protobuf(site: Site):
     assert (code, shown.splitlines()[-1]) == (0, "yes")
     code, shown = await site.kubectl("get", "deployment", "web", "-o", "jsonpath={.spec.replicas}")
     assert (code, shown) == (0, "1")
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+async def test_kubectl_explains_by_the_openapi_message(site: Site):
+    code, shown = await site.kubectl("explain", "pod.spec", "--output=plaintext-openapiv2")
+    assert code == 0, shown
+    assert "KIND:     Pod\nVERSION:  v1\n\nRESOURCE: spec <Object>" in shown
+    assert "containers\t<[]Object> -required-" in shown

@@ -15,6 +15,7 @@ import orjson
 from ekslab.kube.api import errors, media
 from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.ports import Answer, Document
+from ekslab.kube.api.protobuf.openapi import ASKED_FOR, MEDIA_TYPE
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.apiserver.discovery import Discovery
@@ -88,6 +89,8 @@ class Documents:
         if first in _HEALTH:
             return self._health(first, rest, request)
         accept = _aggregated_version(request.accept) if path in {"/api", "/apis"} else ""
+        if path == "/openapi/v2" and request.accept.partition(";")[0] in ASKED_FOR:
+            accept = MEDIA_TYPE
         kept = self._kept.get((path, accept))
         if kept is None:
             kept = self._make(first, rest, accept)
@@ -97,6 +100,8 @@ class Documents:
         return Answer(document=kept)
 
     def _make(self, first: str, rest: list[str], accept: str) -> Document | None:
+        if accept == MEDIA_TYPE:
+            return _open_api(self._registry.catalog).document("v2", media_type=accept)
         if accept:
             media_type = (
                 f"application/json;g=apidiscovery.k8s.io;v={accept};as=APIGroupDiscoveryList"

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from ekslab.kube.api.ports import Document
+from ekslab.kube.api.protobuf.openapi import MEDIA_TYPE, openapi_message
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.apiserver.openapi_paths import PATH_TEXTS, QUERY, Operation, Path, paths_of, tag
 from ekslab.kube.apiserver.openapi_texts import Texts
@@ -24,6 +25,7 @@ _PATCH_MEDIA: Final = (
     "application/apply-patch+yaml", "application/json-patch+json",
     "application/merge-patch+json", "application/strategic-merge-patch+json",
 )  # fmt: skip
+_MESSAGE: Final = "v2 as protobuf"  # no path: only its key among the documents
 _INFO_TYPE: Final = "io.k8s.apimachinery.pkg.version.Info"
 _SECURITY: Final = {
     "BearerToken": {
@@ -50,10 +52,13 @@ class OpenApi:
             paths = self._by_group.setdefault(f"{root}/{resource.version}", [])
             paths.extend(paths_of(catalog, info))
 
-    def document(self, path: str) -> Document | None:
+    def document(self, path: str, *, media_type: str = "application/json") -> Document | None:
         """What to answer for a path under `/openapi/`: `v2`, `v3` or `v3/<group version>`, with its
-        ETag and compressed, made once for all tenants; None if there is none.
+        ETag and compressed, made once for all tenants; None if there is none. Only `v2` can have
+        another media type, that of `openapi_message`.
         """
+        if media_type != "application/json":
+            return self._v2_message()
         if path not in self._documents:
             content = self._content(path)
             if content is None:
@@ -62,6 +67,15 @@ class OpenApi:
             packed = gzip.compress(content, 6, mtime=0)
             self._documents[path] = Document(content, "application/json", etag, packed)
         return self._documents[path]
+
+    def _v2_message(self) -> Document:
+        kept = self._documents.get(_MESSAGE)
+        if kept is None:
+            content = openapi_message(orjson.loads(self.v2()))
+            etag = hashlib.sha512(content).hexdigest().upper()
+            packed = gzip.compress(content, 6, mtime=0)
+            kept = self._documents[_MESSAGE] = Document(content, MEDIA_TYPE, etag, packed)
+        return kept
 
     def _content(self, path: str) -> bytes | None:
         if path == "v2":
