@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, Final
 
 FORMAT: Final = "1"
 _SOCKET_PATH_MOST: Final = 100  # the kernel's limit is 108
+_ROOM_LEAST_MIB: Final = 16  # what a new lab writes until it is up
 
 
 class LabError(Exception):
@@ -105,6 +107,7 @@ class Home:
             for folder in (self.path, self.logs, self.cloud, self.clusters, self.run):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check_owner()
+            free_mib = shutil.disk_usage(self.path).free >> 20
             version = self.path / "version"
             if not version.exists():
                 version.write_text(FORMAT + "\n")
@@ -117,6 +120,11 @@ class Home:
                 f"cannot use {self.path} as the lab's directory: {error.strerror};"
                 " mend that, or name another one in EKSLAB_HOME"
             ) from error
+        if free_mib < _ROOM_LEAST_MIB:
+            raise LabError(
+                f"no room on the disk of {self.path}: {free_mib} MiB are free and a lab needs"
+                f" {_ROOM_LEAST_MIB}; make room, or name another directory in EKSLAB_HOME"
+            )
         if found != FORMAT:
             raise LabError(
                 f"{self.path} was made by another version of ekslab (format {found}, this one"

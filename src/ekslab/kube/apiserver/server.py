@@ -48,7 +48,7 @@ from ekslab.kube.apiserver.subresources.tokens import TokenDoor, TokenIssuer
 from ekslab.kube.apiserver.watching import Watcher
 from ekslab.kube.apiserver.writing import Writer, main_rules
 from ekslab.kube.auth.authorizers import denial
-from ekslab.kube.store.port import Store
+from ekslab.kube.store.port import Store, StoreError
 
 _NAME_FIELD: Final = "metadata.name="
 _DEPRECATED: Final = {
@@ -173,6 +173,12 @@ class ApiServer:
         Raises:
             ApiError: every answer that is not success.
         """
+        try:
+            return await self._answer(request)
+        except StoreError as error:  # a full disk: nothing was written
+            raise errors.internal(str(error)) from error
+
+    async def _answer(self, request: ApiRequest) -> Answer:
         self.authorize(request)
         if request.resource is None:
             return await self._path(request)
