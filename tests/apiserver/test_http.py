@@ -21,7 +21,6 @@ from ekslab.kube.api.ports import Credentials
 from ekslab.kube.api.requests import UserInfo
 from ekslab.kube.api.well_known import CONFIG_MAPS, PODS
 from ekslab.kube.apiserver.http import BODY_BYTES_MOST, HttpApp
-from ekslab.kube.apiserver.protocol import PeerCertificateProtocol
 from ekslab.kube.auth import pki
 from ekslab.kube.auth.authenticators import CertificateAuthenticator
 from tests.apiserver.world import World, config_map, pod
@@ -86,7 +85,6 @@ async def site(tmp_path) -> AsyncIterator[Site]:
         HttpApp(world.server, world.authenticator, ids=Ids(Rng(2))),
         listener,
         tls=tls,
-        protocol=PeerCertificateProtocol,
     )
     await server.start()
     trust = ssl.create_default_context(cadata=authority.certificate_pem.decode())

@@ -1,20 +1,16 @@
 """Serving an ASGI application from a listening socket, inside the process's own loop.
 
-uvicorn's protocol does HTTP; its `Server` is left out, because its main loop wakes up ten times a
-second, and a process here serves many sockets and wants to sleep when nobody asks.
+A process here serves many sockets, and sleeps when nobody asks.
 """
 
 import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
+from ekslab.kit.http import App, Connections, HttpProtocol
 
 _BACKLOG: Final = 1024
 _GRACE_S: Final = 2.0
@@ -50,36 +46,16 @@ def unix_listener(path: Path) -> socket.socket:
 
 
 class AsgiServer:
-    """One application on one listening socket.
-
-    `protocol` is uvicorn's HTTP protocol or a subclass of it.
-    """
+    """One application on one listening socket."""
 
     def __init__(
-        self,
-        app: Callable[..., Any],
-        listener: socket.socket,
-        *,
-        tls: ssl.SSLContext | None = None,
-        protocol: type[HttpToolsProtocol] = HttpToolsProtocol,
+        self, app: App, listener: socket.socket, *, tls: ssl.SSLContext | None = None
     ) -> None:
+        self._app = app
         self._listener = listener
         self._tls = tls
-        self._protocol = protocol
-        self._state = ServerState()
         self._server: asyncio.Server | None = None
-        self._config = uvicorn.Config(
-            app,
-            http=protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=300,
-        )
-        self._config.load()
+        self._connections: Connections | None = None
 
     @property
     def port(self) -> int:
@@ -89,9 +65,10 @@ class AsgiServer:
 
     async def start(self) -> None:
         """Begin to accept connections."""
+        connections = self._connections = Connections(self._app)
 
-        def connection() -> HttpToolsProtocol:
-            return self._protocol(config=self._config, server_state=self._state, app_state={})
+        def connection() -> HttpProtocol:
+            return HttpProtocol(connections)
 
         loop = asyncio.get_running_loop()
         if self._listener.family == socket.AF_UNIX:
@@ -103,20 +80,19 @@ class AsgiServer:
 
     async def stop(self) -> None:
         """Accept no more, let requests under way finish for a moment, then close."""
-        if self._server is None:
+        if self._server is None or self._connections is None:
             self._listener.close()
             return
         self._server.close()
-        for connection in list(self._state.connections):
+        connections = self._connections
+        for connection in list(connections.open):
             connection.shutdown()
-        tasks = set(self._state.tasks)
+        tasks = set(connections.tasks)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_GRACE_S)
             for task in late:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*late, return_exceptions=True)
-        for connection in list(self._state.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is not None:
-                transport.close()
+        for connection in list(connections.open):
+            connection.broken()

@@ -33,7 +33,6 @@ from ekslab.kube.apiserver.bootstrap import Advertised, bootstrap
 from ekslab.kube.apiserver.documents import git_version_of
 from ekslab.kube.apiserver.http import HttpApp
 from ekslab.kube.apiserver.lister import StoreLister
-from ekslab.kube.apiserver.protocol import PeerCertificateProtocol
 from ekslab.kube.apiserver.server import Access, ApiServer, ServerConfig
 from ekslab.kube.auth import pki
 from ekslab.kube.auth.authenticators import AuthenticatorChain, CertificateAuthenticator
@@ -58,7 +57,10 @@ from ekslab.kube.runtime.controller import ControllerRunner, Toolbox
 from ekslab.kube.runtime.events import EventRecorder
 from ekslab.kube.scheduler.loop import Scheduler
 from ekslab.kube.store.memory import MemoryStore
+from ekslab.kube.store.port import StoreError
 from ekslab.kube.store.sqlite import open_store
+
+__all__ = ["Cluster", "ClusterConfig", "StoreError"]
 
 _HOST: Final = "127.0.0.1"
 ADMIN: Final = UserInfo(name="system:apiserver", groups=(MASTERS_GROUP, AUTHENTICATED_GROUP))
@@ -162,7 +164,6 @@ class Cluster:
                 HttpApp(self._server, self.authenticator, ids=self._ids),
                 listener,
                 tls=self._keys.tls_context(),
-                protocol=PeerCertificateProtocol,
             )
             await self._serving.start()
         self._boot_standalone()

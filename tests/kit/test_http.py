@@ -1,0 +1,247 @@
+"""What a server of ours does with bytes, well-formed or not: real sockets, raw clients."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from ekslab.kit import http
+from ekslab.kit.serving import AsgiServer, tcp_listener
+
+
+async def echo(scope, receive, send):
+    """Answers with method, path and body; `/stream` in pieces, `/early` without reading."""
+    path = scope["path"]
+    if path == "/broken":
+        raise ValueError(path)
+    pieces = [scope["method"].encode(), b" ", scope["raw_path"], b"?", scope["query_string"], b" "]
+    more = path != "/early"
+    while more:
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    content = b"".join(pieces)
+    length = [(b"content-length", b"%d" % len(content))]
+    headers = [] if path == "/stream" else length
+    status = 204 if path == "/empty" else 200
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if path == "/stream":
+        for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    elif path == "/half":
+        raise ValueError(path)
+    else:
+        await send({"type": "http.response.body", "body": b"" if status == 204 else content})
+
+
+@contextlib.asynccontextmanager
+async def served(app=echo):
+    server = AsgiServer(app, tcp_listener("127.0.0.1", 0))
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        await server.stop()
+
+
+async def asked(raw: bytes) -> bytes:
+    """All that is answered to these bytes until the server closes or the client has enough."""
+    async with served() as (reader, writer):
+        writer.write(raw)
+        writer.write_eof()
+        return await reader.read()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "head", "body"),
+    [
+        pytest.param(
+            b"GET /a%20b?x=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n",
+            b"GET /a%20b?x=1 ",
+            id="path and query as they were sent",
+        ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 13\r\n",
+            b"POST /? hello",
+            id="a body with a length",
+        ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 13\r\n",
+            b"POST /? hello",
+            id="a body in chunks",
+        ),
+        pytest.param(
+            b"GET http://x/abs?y HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n",
+            b"GET /abs?y ",
+            id="an absolute target",
+        ),
+        pytest.param(
+            b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n",
+            b"",
+            id="HEAD has the length and no body",
+        ),
+        pytest.param(
+            b"GET /empty HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"HTTP/1.1 204 No Content\r\n",
+            b"",
+            id="204 has no body",
+        ),
+        pytest.param(
+            b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n",
+            b"3\r\nGET\r\n1\r\n \r\n7\r\n/stream\r\n1\r\n?\r\n1\r\n \r\n0\r\n\r\n",
+            id="an answer without a length goes in chunks",
+        ),
+        pytest.param(
+            b"GET /stream HTTP/1.0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\n",
+            b"GET /stream? ",
+            id="HTTP/1.0 knows no chunks",
+        ),
+        pytest.param(
+            b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"HTTP/1.1 500 Internal Server Error\r\ntransfer-encoding: chunked\r\n"
+            b"connection: close\r\n",
+            b"15\r\nInternal Server Error\r\n0\r\n\r\n",
+            id="an application that crashes",
+        ),
+        pytest.param(b"nonsense\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n", None, id="no HTTP"),
+        pytest.param(
+            b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 400 ", None, id="no ASCII"
+        ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nX: " + b"a" * (http.HEAD_BYTES_MOST + 1),
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+            None,
+            id="a head without end",
+        ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n",
+            b"GET /? ",
+            id="an upgrade is an ordinary request",
+        ),
+    ],
+)
+async def test_what_bytes_are_answered_with(request_bytes, head, body):
+    answer = await asked(request_bytes)
+    assert answer.startswith(head), answer[:200]
+    if body is not None:
+        assert answer.partition(b"\r\n\r\n")[2].startswith(body), answer
+
+
+async def test_pipelined_requests_are_answered_in_order():
+    many = b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % index for index in range(200))
+    async with served() as (reader, writer):
+        writer.write(many)
+        for index in range(200):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.rpartition(b"content-length: ")[2].split(b"\r\n", 1)[0])
+            assert await reader.readexactly(length) == b"GET /%d? " % index
+
+
+async def test_who_waits_for_continue_gets_it():
+    async with served() as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"hi")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(10) == b"POST /? hi"
+
+
+async def test_a_large_body_comes_whole():
+    body = bytes(range(256)) * 40_000
+    async with served() as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"content-length: %d" % (len(body) + 8) in head
+        assert await reader.readexactly(len(body) + 8) == b"POST /? " + body
+
+
+async def test_a_body_nobody_read_is_not_the_next_request():
+    async with served() as (reader, writer):
+        for _ in range(2):
+            writer.write(b"POST /early HTTP/1.1\r\nContent-Length: 20000\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert await reader.readexactly(13) == b"POST /early? "
+            writer.write(b"G" * 20_000)
+
+
+async def test_an_answer_that_breaks_off_closes_the_connection():
+    async with served() as (reader, writer):
+        writer.write(b"GET /half HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await reader.read()
+        assert b"500" in answer[:20]
+        assert writer.transport.is_closing() or reader.at_eof()
+
+
+async def test_an_application_is_told_when_its_client_goes():
+    told = asyncio.Event()
+
+    async def patient(_scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"open", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        told.set()
+
+    async with served(patient) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"open")
+        writer.close()
+        await asyncio.wait_for(told.wait(), 5)
+
+
+async def test_a_client_that_does_not_read_holds_its_writer_back():
+    written = 0
+
+    async def endless(_scope, _receive, send):
+        nonlocal written
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(1_000):
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+            written += 1
+        await send({"type": "http.response.body", "body": b""})
+
+    async with served(endless) as (reader, writer):
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        stopped = -1
+        while stopped != written:
+            stopped = written
+            await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.05)
+        assert 0 < stopped < 200
+        assert len(await reader.read()) == 100_000_000
+
+
+async def test_stopping_lets_an_answer_finish():
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(_scope, _receive, send):
+        begun.set()
+        await go.wait()
+        headers = [(b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    server = AsgiServer(slow, tcp_listener("127.0.0.1", 0))
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await begun.wait()
+    stopping = asyncio.gather(server.stop())
+    go.set()
+    answer = await reader.read()
+    await stopping
+    assert answer.endswith(b"\r\n\r\ndone")
+    writer.close()
