@@ -18,7 +18,7 @@ from ekslab.kit import logs
 from ekslab.kit.clock import Clock
 from ekslab.kit.ids import Ids
 from ekslab.kit.tasks import TaskGroup
-from ekslab.kube.cluster import Cluster
+from ekslab.kube.cluster import Cluster, StoreError
 from ekslab.kube.runtime.work_queue import WorkQueue
 
 _WORKERS: Final = 4
@@ -147,7 +147,7 @@ class ControlPlanes:
             name = await self._queue.get()
             try:
                 await self._reconcile(name)
-            except OSError as error:
+            except (OSError, StoreError) as error:
                 self._log.warning("retrying", cluster=name, error=str(error))
                 self._queue.add_rate_limited(name)
             else:

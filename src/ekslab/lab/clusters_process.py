@@ -20,6 +20,7 @@ from ekslab.kit.serving import AsgiServer, unix_listener
 from ekslab.kit.tasks import TaskGroup
 from ekslab.kube.api.schema import catalog
 from ekslab.kube.api.well_known import PODS
+from ekslab.kube.cluster import StoreError
 from ekslab.lab import first_cluster, kubeconfig, process
 from ekslab.lab.control import ControlApp
 from ekslab.lab.home import Home, LabConfig, LabError, write_private
@@ -73,11 +74,10 @@ class ClustersProcess:
                 data_dir=None if self._config.ephemeral else self._home.clusters,
             )
         )
-        await bridge.control_planes.start_known()
-        if not (self._home.path / "kubeconfig").exists():
-            await bridge.control_planes.start_ahead(
-                first_cluster.NAME, version=self._version, service_cidr=first_cluster.SERVICE_CIDR
-            )
+        try:
+            await self._start_control_planes(bridge)
+        except StoreError as error:
+            raise LabError(str(error)) from error
         self._note_control_plane(bridge)
         self._account = await self._cloud.wait_status()
         self._step(f"AWS endpoint at {self._account['endpoint']}")
@@ -86,6 +86,13 @@ class ClustersProcess:
             if not self._home.kubeconfig.exists():
                 await self._make_first_cluster(endpoint, bridge)
             self._is_made = True
+
+    async def _start_control_planes(self, bridge: Bridge) -> None:
+        await bridge.control_planes.start_known()
+        if not self._home.kubeconfig.exists():
+            await bridge.control_planes.start_ahead(
+                first_cluster.NAME, version=self._version, service_cidr=first_cluster.SERVICE_CIDR
+            )
 
     def _note_control_plane(self, bridge: Bridge) -> None:
         for running in bridge.control_planes.all():
