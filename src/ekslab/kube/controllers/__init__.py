@@ -24,6 +24,7 @@ from ekslab.kube.controllers.disruption.controller import DisruptionController
 from ekslab.kube.controllers.endpoint_slice.controller import EndpointSliceController
 from ekslab.kube.controllers.endpoints.controller import EndpointsController
 from ekslab.kube.controllers.garbage_collector.controller import GarbageCollector
+from ekslab.kube.controllers.job.controller import JobController
 from ekslab.kube.controllers.namespace.controller import NamespaceController
 from ekslab.kube.controllers.node_lifecycle.controller import NodeLifecycleController
 from ekslab.kube.controllers.pod_gc.controller import PodGarbageCollector
@@ -31,6 +32,7 @@ from ekslab.kube.controllers.replica_set.controller import ReplicaSetController
 from ekslab.kube.controllers.root_ca.controller import RootCaController
 from ekslab.kube.controllers.service_account.controller import ServiceAccountController
 from ekslab.kube.controllers.taint_eviction.controller import TaintEvictionController
+from ekslab.kube.controllers.ttl_after_finished.controller import TtlAfterFinishedController
 from ekslab.kube.runtime.controller import Controller, Toolbox
 from ekslab.kube.runtime.events import EventRecorder
 from ekslab.kube.runtime.pods import PodIndex
@@ -73,6 +75,8 @@ def all_controllers(
         ReplicaSetController(tools("replicaset-controller"), pods),
         DeploymentController(tools("deployment-controller"), pods),
         DaemonSetController(tools("daemon-set-controller", component="daemonset-controller"), pods),
+        JobController(tools("job-controller"), pods),
+        TtlAfterFinishedController(tools("ttl-after-finished-controller")),
         DisruptionController(
             tools("disruption-controller", component="controllermanager"), pods, resources
         ),

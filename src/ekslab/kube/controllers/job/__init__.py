@@ -1,0 +1,1 @@
+"""Runs pods to completion for Jobs, and counts them."""
