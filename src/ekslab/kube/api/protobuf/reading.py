@@ -8,6 +8,7 @@ encoder writes although it is zero. Compiled when a message first comes by.
 import base64
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -69,6 +70,61 @@ def _of_small(convert: Callable[[bytes], Any]) -> _OfBytes:
     return of
 
 
+@dataclass(slots=True)
+class _Plan:
+    """How a message is read: what takes a field, by its tag; names are by number."""
+
+    message: str
+    zeros: list[tuple[str, Callable[[], Any]]]
+    of_bytes: dict[int, _TakeBytes] = field(default_factory=dict)
+    of_varint: dict[int, _TakeVarint] = field(default_factory=dict)
+    doubles: dict[int, str] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+
+    def rare(self, data: bytes, pos: int, end: int, tag: int, out: Object) -> int:
+        """Take a double or pass over an unknown field; the position behind it."""
+        if tag in self.doubles:
+            if pos + 8 > end:
+                raise unexpected_end()
+            out[self.doubles[tag]] = _json_number(_DOUBLE.unpack_from(data, pos)[0])
+            return pos + 8
+        if tag >> 3 in self.names:
+            raise wrong_wire(tag, self.names[tag >> 3])
+        return passed_over(data, pos, end, tag, message=self.message)
+
+
+def _reader_of(plan: _Plan) -> Read:
+    """The loop over the fields of one message: all time is spent here."""
+    of_bytes, of_varint, zeros, rare = plan.of_bytes, plan.of_varint, plan.zeros, plan.rare
+
+    def read(data: bytes, pos: int, end: int, out: Object, depth: int) -> None:
+        if depth > DEPTH_MOST:
+            raise too_deep()
+        while pos < end:
+            tag = data[pos]
+            pos += 1
+            if tag > 0x7F:
+                tag, pos = varint(data, pos - 1, end)
+            if tag in of_bytes:
+                if pos < end and (size := data[pos]) < 0x80 and pos + size < end:
+                    pos += 1  # the common case of `sized`, without a call
+                    behind = pos + size
+                else:
+                    pos, behind = sized(data, pos, end)
+                of_bytes[tag](out, data, pos, behind, depth)
+                pos = behind
+            elif tag in of_varint:
+                value, pos = varint(data, pos, end)
+                of_varint[tag](out, value)
+            else:
+                pos = rare(data, pos, end, tag, out)
+        for name, zero in zeros:
+            if name not in out:
+                out[name] = zero()
+
+    return read
+
+
 class Readers:
     """The readers of all messages of a table."""
 
@@ -76,6 +132,7 @@ class Readers:
         self._facts = facts
         self._enveloped = enveloped
         self._readers: dict[str, Read] = {}
+        self._compiling: set[str] = set()
         self._of_bytes: dict[str, _OfBytes] = {
             "s": _of_text,
             "y": _of_bytes,
@@ -100,59 +157,25 @@ class Readers:
     def _reader(self, message: str) -> Read:
         reader = self._readers.get(message)
         if reader is None:
+            self._compiling.add(message)
             reader = self._readers[message] = self._compiled(message)
+            self._compiling.remove(message)
         return reader
 
     def _compiled(self, message: str) -> Read:
-        rows = self._facts.messages[message]
-        short = message.rpartition(".")[2]
-        takes_bytes: dict[int, _TakeBytes] = {}
-        takes_varint: dict[int, _TakeVarint] = {}
-        doubles: dict[int, str] = {}
-        names: dict[int, str] = {}
-        for row in rows:
-            names[row.number] = row.name
+        plan = _Plan(message.rpartition(".")[2], zeros=self._zeros(message))
+        for row in self._facts.messages[message]:
+            plan.names[row.number] = row.name
             varint_of = _VARINTS.get(row.code.removeprefix("L"))
             if varint_of is not None:
-                takes_varint[row.number << 3 | VARINT] = _varint_taker(row, varint_of)
+                plan.of_varint[row.number << 3 | VARINT] = _varint_taker(row, varint_of)
                 if row.code[0] == "L":
-                    takes_bytes[row.number << 3 | BYTES] = _packed_taker(row.name, varint_of)
+                    plan.of_bytes[row.number << 3 | BYTES] = _packed_taker(row.name, varint_of)
             elif row.code == "n":
-                doubles[row.number << 3 | FIXED64] = row.name
+                plan.doubles[row.number << 3 | FIXED64] = row.name
             else:
-                takes_bytes[row.number << 3 | BYTES] = self._bytes_taker(row)
-        zeros = self._zeros(message)
-
-        def read(data: bytes, pos: int, end: int, out: Object, depth: int) -> None:
-            if depth > DEPTH_MOST:
-                raise too_deep()
-            while pos < end:
-                tag = data[pos]
-                pos += 1
-                if tag > 0x7F:
-                    tag, pos = varint(data, pos - 1, end)
-                take = takes_bytes.get(tag)
-                if take is not None:
-                    first, behind = sized(data, pos, end)
-                    take(out, data, first, behind, depth)
-                    pos = behind
-                elif tag in takes_varint:
-                    value, pos = varint(data, pos, end)
-                    takes_varint[tag](out, value)
-                elif tag in doubles:
-                    if pos + 8 > end:
-                        raise unexpected_end()
-                    out[doubles[tag]] = _json_number(_DOUBLE.unpack_from(data, pos)[0])
-                    pos += 8
-                elif tag >> 3 in names:
-                    raise wrong_wire(tag, names[tag >> 3])
-                else:
-                    pos = passed_over(data, pos, end, tag, message=short)
-            for name, zero in zeros:
-                if name not in out:
-                    out[name] = zero()
-
-        return read
+                plan.of_bytes[row.number << 3 | BYTES] = self._bytes_taker(row)
+        return _reader_of(plan)
 
     def _bytes_taker(self, row: Field) -> _TakeBytes:
         name, code = row.name, row.code
@@ -221,14 +244,13 @@ class Readers:
         return take
 
     def _lazily(self, message: str) -> Read:
-        """The reader of a message that may not be compiled yet: types refer to themselves."""
-        known = self._readers.get(message)
-        if known is not None:
-            return known
+        """The reader of a message that may be just being compiled: types refer to themselves."""
+        if message not in self._compiling:
+            return self._reader(message)
         readers = self._readers
 
         def read(data: bytes, pos: int, end: int, out: Object, depth: int) -> None:
-            (readers.get(message) or self._reader(message))(data, pos, end, out, depth)
+            readers[message](data, pos, end, out, depth)
 
         return read
 

@@ -84,7 +84,14 @@ def time_of(raw: bytes) -> str | None:
     Raises:
         MessageError: it is no instant.
     """
+    return _time_of(raw) if len(raw) <= _CACHED_BYTES_MOST else _read_time(raw)
+
+
+def _read_time(raw: bytes) -> str | None:
     return _written(_instant_of(raw, "Timestamp")[0], 0, "seconds") if raw else None
+
+
+_time_of: Final = lru_cache(maxsize=4_096)(_read_time)
 
 
 def micro_time_of(raw: bytes) -> str | None:

@@ -29,7 +29,6 @@ _Payload = Callable[[Any, int], bytes]  # value, depth -> bytes behind the lengt
 _Write = Callable[[list[bytes], Any, int], None]
 _Row = tuple[str, _Write, bytes]  # name, writer, what stands for an absent one
 
-_SMALL_VARINTS: Final = 0x80
 _LENGTHS: Final = tuple(varint_bytes(size) for size in range(2_048))
 _VARINTS: Final = frozenset({"i4", "i8", "b"})
 
@@ -71,6 +70,7 @@ class Writers:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._writers: dict[str, _Payload] = {}
+        self._compiling: set[str] = set()
 
     def write(self, message: str, obj: Object) -> bytes:
         """The message of an object; what the message does not know is left out.
@@ -83,7 +83,9 @@ class Writers:
     def _writer(self, message: str) -> _Payload:
         writer = self._writers.get(message)
         if writer is None:
+            self._compiling.add(message)
             writer = self._writers[message] = self._compiled(message)
+            self._compiling.remove(message)
         return writer
 
     def _compiled(self, message: str) -> _Payload:
@@ -128,17 +130,11 @@ class Writers:
         if code[0] != "@":
             return _PAYLOADS[code]
         message = code[1:]
-        known = self._writers.get(message)
-        writers = self._writers
-
-        def inner(value: Any, depth: int) -> bytes:
-            return (writers.get(message) or self._writer(message))(value, depth + 1)
-
-        def inner_known(value: Any, depth: int) -> bytes:
-            assert known is not None
-            return known(value, depth + 1)
-
-        return inner if known is None else inner_known
+        if message not in self._compiling:
+            known = self._writer(message)
+            return lambda value, depth: known(value, depth + 1)
+        writers = self._writers  # a type that refers to itself
+        return lambda value, depth: writers[message](value, depth + 1)
 
     def _list_writer(self, number: int, code: str) -> _Write:
         if code in _VARINTS:
