@@ -56,3 +56,13 @@ def test_applying_twice_is_applying_once_and_inputs_stay(
     once = merge_patch.apply(obj, patch)
     assert merge_patch.apply(once, patch) == once
     assert orjson.dumps([obj, patch]) == before
+
+
+def test_what_a_patch_does_not_change_is_shared():
+    obj = {"metadata": {"uid": "1"}, "spec": {"a": [1], "b": {"c": "d"}}}
+    patched = merge_patch.apply(obj, {"metadata": {"uid": "1"}, "spec": {"b": {"c": "e"}}})
+    assert patched["metadata"] is obj["metadata"]
+    assert patched["spec"]["a"] is obj["spec"]["a"]
+    assert patched["spec"]["b"] == {"c": "e"}
+    assert obj["spec"]["b"] == {"c": "d"}
+    assert merge_patch.apply(obj, {"spec": {"b": {"c": "d", "x": None}}}) is obj

@@ -97,6 +97,17 @@ def test_containers_are_merged_by_name(
     assert orjson.dumps([obj, patch]) == before
 
 
+def test_what_a_patch_does_not_change_is_shared() -> None:
+    web, log = {"name": "web", "image": "nginx:1"}, {"name": "log", "image": "fluent:1"}
+    obj = deployment(web, log)
+    again = patch_containers({"name": "web", "image": "nginx:1"}, {"name": "log", "image": "f"})
+    patched = strategic.apply(obj, again, DEPLOYMENT)
+    assert containers_of(patched)[0] is web
+    assert containers_of(patched)[1] == {"name": "log", "image": "f"}
+    assert log == {"name": "log", "image": "fluent:1"}
+    assert strategic.apply(obj, patch_containers(web, log), DEPLOYMENT) is obj
+
+
 def test_lists_without_a_merge_strategy_are_replaced() -> None:
     obj = deployment({"name": "a", "args": ["x", "y"]})
     patched = strategic.apply(obj, patch_containers({"name": "a", "args": ["z"]}), DEPLOYMENT)

@@ -19,6 +19,7 @@ from ekslab.kube.apiserver.registry import Registry, Served
 
 _JSON: Final = "application/json"
 _DELETE_OPTIONS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+_NOTHING: Final[Object] = {}
 
 
 class Decoder:
@@ -76,15 +77,20 @@ class Decoder:
         kind: str,
         api_version: str,
         mode: str,
+        kept: Object = _NOTHING,
     ) -> Object:
         """A private, checked copy of a parsed object; warnings go to the request.
+
+        `kept` are parts of it, by name, that have been checked before: they go into the result as
+        they are.
 
         Raises:
             ApiError: 400, for a wrong type or, with Strict, an unknown field.
         """
         checked = self._checker.check(
-            parsed, schema, kind=kind, api_version=api_version, mode=FieldValidation(mode)
-        )
+            parsed, schema, kind=kind, api_version=api_version, mode=FieldValidation(mode),
+            kept=kept,
+        )  # fmt: skip
         return _accepted(checked, request, kind=kind, api_version=api_version)
 
     def _check_kind_of_raw(self, raw: bytes, *, kind: str, api_version: str) -> None:

@@ -27,6 +27,7 @@ from ekslab.kube.apiserver.writing import Made, Rules, Writer, main_rules
 
 _TYPES: Final = {kind.value: kind for kind in PatchType}
 _ALL_TYPES: Final = tuple(_TYPES)
+_NOTHING: Final[Object] = {}
 
 
 def patch_type(request: ApiRequest, *, custom: bool) -> PatchType:
@@ -83,6 +84,17 @@ def apply_patch(kind: PatchType, obj: Object, patch: Any, schema: Schema) -> Obj
     return strategic.apply(obj, patch, schema)
 
 
+def _kept(obj: Any, old: Object | None, rules: Rules) -> Object:
+    """The parts of a patched object that are the old one's, and will be whatever is patched."""
+    if old is None or not isinstance(obj, dict):
+        return _NOTHING
+    kept = {key: old[key] for key in rules.keeps if key in old and obj.get(key) is old[key]}
+    meta: Object = old["metadata"]
+    if "metadata" in obj and obj["metadata"] is meta:
+        kept["metadata"] = dict(meta)
+    return kept
+
+
 class Patcher:
     """Answers patch."""
 
@@ -110,14 +122,20 @@ class Patcher:
         def make(old: Object | None, _item: Item | None) -> Made:
             assert old is not None  # only an apply may create
             patched = apply_patch(kind, old, patch, served.schema)
-            return Made(self._checked(served, request, options, patched))
+            kept = _kept(patched, old, rules)
+            return Made(self._checked(served, request, options, patched, kept))
 
         return await self._writer.change(served, request, options=options, rules=rules, make=make)
 
     def _checked(
-        self, served: Served, request: ApiRequest, options: WriteOptions, obj: Any
+        self,
+        served: Served,
+        request: ApiRequest,
+        options: WriteOptions,
+        obj: Any,
+        kept: Object = _NOTHING,
     ) -> Object:
-        """A private, checked copy of what a patch made."""
+        """A private, checked copy of what a patch made; `kept` are parts that need neither."""
         if not isinstance(obj, dict):
             raise bad_request("error decoding patch: the patched object is no object")
         self._decoder.check_kind(obj, kind=served.info.kind, api_version=served.info.api_version)
@@ -128,6 +146,7 @@ class Patcher:
             kind=served.info.kind,
             api_version=served.info.api_version,
             mode=options.field_validation,
+            kept=kept,
         )
 
     async def _apply(
@@ -154,7 +173,8 @@ class Patcher:
                 subresource=rules.subresource,
                 time=rfc3339(self._clock.now()),
             )
-            return Made(self._checked(served, request, options, obj), managed)
+            kept = _kept(obj, old, rules)
+            return Made(self._checked(served, request, options, obj, kept), managed)
 
         return await self._writer.change(
             served,

@@ -52,23 +52,41 @@ class Allocator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a change through one door (the object itself or a subresource) may do."""
+    """What a change through one door (the object itself or a subresource) may do.
+
+    `keeps` names the parts that `prepare` takes from the old object whatever the new one says: they
+    were checked when they were written, and are not checked again where a patch leaves them as they
+    are. `is_defaulted` is False where all that has defaults is among them.
+    """
 
     subresource: str
     prepare: Callable[[Object, Object], None]
     validate: Callable[[Object, Object], list[Cause]]
+    keeps: frozenset[str] = frozenset()
+    is_defaulted: bool = True
 
 
 def main_rules(served: Served) -> Rules:
     """Changes of the object itself."""
     strategy = served.strategy
-    return Rules("", strategy.prepare_update, strategy.validate_update)
+    return Rules(
+        "",
+        strategy.prepare_update,
+        strategy.validate_update,
+        keeps=strategy.kept_on_update,
+    )
 
 
 def status_rules(served: Served) -> Rules:
     """Changes through `/status`."""
     strategy = served.strategy
-    return Rules("status", strategy.prepare_status_update, strategy.validate_status_update)
+    return Rules(
+        "status",
+        strategy.prepare_status_update,
+        strategy.validate_status_update,
+        keeps=strategy.kept_on_status_update,
+        is_defaulted=strategy.traits.defaults_status,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +307,8 @@ class Writer:
         obj = made.obj
         _check_namespace(obj, request, served)
         _check_version(served, obj, item)
-        served.strategy.default(obj)
+        if rules.is_defaulted:
+            served.strategy.default(obj)
         _keep_server_fields(obj, old)
         rules.prepare(obj, old)
         owners = made.owners

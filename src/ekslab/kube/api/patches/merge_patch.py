@@ -1,10 +1,12 @@
 """JSON Merge Patch (RFC 7386): null removes, objects merge, everything else replaces."""
 
-from typing import Any
+from typing import Any, Final
 
 from ekslab.kube.api.errors import bad_request
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.schema.scalars import word_of
+
+_ABSENT: Final = object()
 
 
 def apply(obj: Object, patch: object) -> Object:
@@ -25,13 +27,23 @@ def apply(obj: Object, patch: object) -> Object:
 
 
 def _merge(target: Object, patch: Object) -> Object:
-    result = dict(target)
+    """The merged object; `target` itself if the patch changes nothing."""
+    result: Object | None = None
     for key, value in patch.items():
+        old = target.get(key, _ABSENT)
+        kind = value.__class__
         if value is None:
-            result.pop(key, None)
-        elif isinstance(value, dict):
-            old: Any = result.get(key)
-            result[key] = _merge(old if isinstance(old, dict) else {}, value)
+            new: Any = _ABSENT
+        elif kind is dict:
+            new = _merge(old if old.__class__ is dict else {}, value)
         else:
-            result[key] = value
-    return result
+            new = old if kind is str and old == value else value
+        if new is old:
+            continue
+        if result is None:
+            result = dict(target)
+        if new is _ABSENT:
+            del result[key]
+        else:
+            result[key] = new
+    return target if result is None else result

@@ -19,6 +19,7 @@ between the two, otherwise the patch's element goes first:
 """
 
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any, Final
 
 from ekslab.kube.api.errors import ApiError, bad_request
@@ -33,7 +34,11 @@ _ORDER_PREFIX: Final = "$setElementOrder/"
 _BAD_RETAIN_KEYS: Final = "invalid patch format of retainKeys"
 _BAD_PRIMITIVE_LIST: Final = "invalid patch format of primitive list"
 _BAD_ORDER: Final = "invalid patch format of setElementOrder list"
+_DIRECTIVES: Final = (_PATCH, _RETAIN_KEYS, _DELETE_PREFIX, _ORDER_PREFIX)
+_ONLY_PATCH: Final = frozenset({_PATCH})
 _DROP: Final = object()
+_ABSENT: Final = object()
+_SCALARS: Final = frozenset({str, int, float, bool})
 
 _Identity = Callable[[Any], str]
 
@@ -55,8 +60,28 @@ def apply(obj: Object, patch: object, schema: Schema) -> Object:
 
 
 def _merge_map(original: Object, patch: Object, schema: Schema | None) -> Object:
+    """The object with the patch merged in; `original` itself if that changes nothing."""
     if _PATCH in patch:
         return _obey_in_map(patch)
+    for key in patch:
+        if key[:1] == "$":
+            return _merge_with_directives(original, patch, schema)
+    result: Object | None = None
+    for key, value in patch.items():
+        old = original.get(key, _ABSENT)
+        new = _ABSENT if value is None else _merged(old, value, _field(schema, key))
+        if new is old or new is _DROP:
+            continue
+        if result is None:
+            result = dict(original)
+        if new is _ABSENT:
+            del result[key]
+        else:
+            result[key] = new
+    return original if result is None else result
+
+
+def _merge_with_directives(original: Object, patch: Object, schema: Schema | None) -> Object:
     result = _retain_keys(original, patch)
     ordered = _merge_ordered_lists(result, patch, schema)
     for key, value in patch.items():
@@ -67,8 +92,10 @@ def _merge_map(original: Object, patch: Object, schema: Schema | None) -> Object
             continue
         if value is None:
             result.pop(key, None)
-        else:
-            _merge_field(result, key, value, _field(schema, key))
+            continue
+        new = _merged(result.get(key, _ABSENT), value, _field(schema, key))
+        if new is not _DROP:
+            result[key] = new
     return result
 
 
@@ -83,18 +110,19 @@ def _obey_in_map(patch: Object) -> Object:
     raise _rejected()
 
 
-def _merge_field(result: Object, key: str, value: Any, schema: Schema | None) -> None:
-    old = result.get(key)
-    replace = schema is not None and "replace" in schema.patch_strategy
-    if isinstance(old, dict) and isinstance(value, dict) and not replace:
-        result[key] = _merge_map(old, value, schema)
-    elif isinstance(old, list) and isinstance(value, list) and _merges(schema):
-        assert schema is not None
-        result[key] = _merge_list(old, value, schema)
-    else:
-        fresh = _without_directives(value)
-        if fresh is not _DROP:
-            result[key] = fresh
+def _merged(old: Any, value: Any, schema: Schema | None) -> Any:
+    """A field's new value: `old` itself if it stays, `_DROP` if it should not be there at all."""
+    kind = value.__class__
+    if kind is dict and old.__class__ is dict:
+        if schema is None or "replace" not in schema.patch_strategy:
+            return _merge_map(old, value, schema)
+    elif kind is list:
+        if old.__class__ is list and _merges(schema):
+            assert schema is not None
+            return _merge_list(old, value, schema)
+    elif kind is not dict:
+        return old if old.__class__ is kind and old == value else value
+    return _without_directives(value)
 
 
 def _field(schema: Schema | None, key: str) -> Schema | None:
@@ -180,6 +208,13 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[A
     if not merge_key:
         raise bad_request(f"cannot merge lists without merge key for {schema.name}")
     identity = _identity(merge_key)
+    if not any(_PATCH in element for element in patch if isinstance(element, dict)):
+        known, wanted = list(map(identity, original)), list(map(identity, patch))
+        if known == wanted and len(set(known)) == len(known):
+            # What a writer of status sends: the elements that are there, in their order.
+            pairs = zip(original, patch, strict=True)
+            same = [_merge_map(old, new, schema.element) for old, new in pairs]
+            return original if all(map(is_, same, original)) else same
     original, patch = _obey_in_list(original, patch, identity)
     merged = list(original)
     places = {identity(element): index for index, element in enumerate(original)}
@@ -254,29 +289,32 @@ def _without_directives(value: Any) -> Any:
     """A value that is new to the object: without nulls and directives, and without what only says
     that it should go (`_DROP`).
     """
-    if isinstance(value, dict):
+    kind = value.__class__
+    if kind is dict:
         if value.get(_PATCH) == "delete":
             return _DROP
         return {
             key: fresh
             for key, each in value.items()
             if each is not None
-            and not key.startswith((_PATCH, _RETAIN_KEYS, _DELETE_PREFIX, _ORDER_PREFIX))
-            and (fresh := _without_directives(each)) is not _DROP
+            and not (key[:1] == "$" and key.startswith(_DIRECTIVES))
+            and (fresh := each if each.__class__ in _SCALARS else _without_directives(each))
+            is not _DROP
         }
-    if isinstance(value, list):
+    if kind is list:
         kept = [_without_directives(each) for each in value]
-        only_directive = {_PATCH}
         return [
             new
             for old, new in zip(value, kept, strict=True)
-            if new is not _DROP and not (isinstance(old, dict) and old.keys() == only_directive)
+            if new is not _DROP and not (old.__class__ is dict and old.keys() == _ONLY_PATCH)
         ]
     return value
 
 
 def _go(value: Any) -> str:
     """A value as Go's `%v` prints it."""
+    if value.__class__ is str:
+        return str(value)
     if isinstance(value, dict):
         return "map[" + " ".join(f"{key}:{_go(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list | tuple):

@@ -27,6 +27,7 @@ _HEAD: Final = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\"";'
     ' Kind string "json:\\"kind,omitempty\\"" }'
 )
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class FieldValidation(Enum):
@@ -63,14 +64,21 @@ class Checker:
         kind: str,
         api_version: str,
         mode: FieldValidation,
+        kept: Mapping[str, Any] = _NOTHING,
     ) -> Checked:
         """Check a decoded object, which stays as it is; the result shares only ANY values.
+
+        `kept` are fields of the object that were checked before and go into the result as given.
 
         Raises:
             ApiError: 400 in upstream's words, for a wrong type or, with STRICT, an unknown field.
         """
         compiled = self._compiled(schema)
-        if compiled is not None and (fast := compiled.convert(obj)) is not None:
+        rest = {key: obj[key] for key in obj if key not in kept} if kept else obj
+        if compiled is not None and (fast := compiled.convert(rest)) is not None:
+            if kept:
+                both = {**fast, **kept}
+                fast = {name: both[name] for name in schema.fields if name in both}
             return Checked(fast)
         return _walked(obj, schema, kind=kind, api_version=api_version, mode=mode)
 

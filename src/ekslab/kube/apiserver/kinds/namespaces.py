@@ -19,6 +19,7 @@ class NamespaceStrategy(Strategy):
         name_rule=names.is_dns1123_label,
         born={"phase": "Active"},
         selectable=frozenset({"name", "status.phase"}),
+        defaults_status=True,
     )
 
     def default(self, obj: Object) -> None:

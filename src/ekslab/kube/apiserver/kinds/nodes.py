@@ -21,7 +21,7 @@ _MAY_CHANGE: Final = frozenset({"taints", "unschedulable", "podCIDR", "podCIDRs"
 class NodeStrategy(Strategy):
     """A machine. Unlike other kinds it is created with its status: the node agent brings it."""
 
-    traits = Traits(selectable=frozenset({"spec.unschedulable"}))
+    traits = Traits(selectable=frozenset({"spec.unschedulable"}), defaults_status=True)
 
     def default(self, obj: Object) -> None:
         """What is allocatable defaults to the capacity; required parts are written."""

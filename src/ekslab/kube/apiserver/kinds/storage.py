@@ -41,7 +41,7 @@ _CLAIM_TEXT: Final = (
 class ClaimStrategy(Strategy):
     """PersistentVolumeClaim: a wish for storage."""
 
-    traits = Traits(born={"phase": "Pending"})
+    traits = Traits(born={"phase": "Pending"}, defaults_status=True)
 
     def default(self, obj: Object) -> None:
         """A file system; Pending."""
@@ -86,7 +86,7 @@ def _requested(spec: Mapping[str, Any]) -> str:
 class VolumeStrategy(Strategy):
     """PersistentVolume: a piece of storage."""
 
-    traits = Traits(born={"phase": "Pending"})
+    traits = Traits(born={"phase": "Pending"}, defaults_status=True)
 
     def default(self, obj: Object) -> None:
         """Retained, a file system, Pending."""

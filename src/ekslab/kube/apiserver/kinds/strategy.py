@@ -39,6 +39,8 @@ class Traits:
         create_on_update: whether PUT may create.
         unconditional_update: whether PUT needs no resourceVersion.
         graceful: whether a delete waits for somebody to confirm it (pods).
+        defaults_status: whether there are defaults outside the spec, so that writers of the status
+            need them.
     """
 
     name_rule: names.Rule = names.is_dns1123_subdomain
@@ -49,6 +51,7 @@ class Traits:
     create_on_update: bool = False
     unconditional_update: bool = True
     graceful: bool = False
+    defaults_status: bool = False
 
 
 class Strategy:
@@ -59,6 +62,8 @@ class Strategy:
             cannot touch the status.
         selectable: paths a field selector may name.
         checked_only, allows_create_on_update, allows_unconditional_update, graceful: see `Traits`.
+        kept_on_update, kept_on_status_update: parts that the preparation of an update (of a status
+            update) takes from the old object.
     """
 
     traits: ClassVar[Traits] = Traits()
@@ -74,6 +79,8 @@ class Strategy:
         self.allows_create_on_update = self.traits.create_on_update
         self.allows_unconditional_update = self.traits.unconditional_update
         self.graceful = self.traits.graceful
+        self.kept_on_update = frozenset({"status"}) if self.has_status else frozenset()
+        self.kept_on_status_update = frozenset(schema.fields) - _EVERY_OBJECT_HAS
 
     def default(self, obj: Object) -> None:
         """Fill in what the client left out (upstream: `SetDefaults_*`); a spec is always there."""
