@@ -4,7 +4,7 @@ import pytest
 
 from ekslab.kube.api import media
 from ekslab.kube.api.errors import ApiError
-from ekslab.kube.api.media import DISCOVERY, JSON, YAML, Transform, negotiate
+from ekslab.kube.api.media import DISCOVERY, JSON, PROTOBUF, YAML, Transform, negotiate
 
 KUBECTL = (
     "application/json;as=Table;v=v1;g=meta.k8s.io,"
@@ -47,8 +47,15 @@ def test_nothing_acceptable_is_406(accept):
         negotiate(accept)
     assert error.value.code == 406
     assert error.value.message == (
-        "only the following media types are accepted: application/json, application/yaml"
+        "only the following media types are accepted: application/json, application/yaml,"
+        " application/vnd.kubernetes.protobuf"
     )
+
+
+def test_protobuf_is_for_what_has_messages():
+    accept = "application/vnd.kubernetes.protobuf,application/json"
+    assert negotiate(accept, protobuf=True).media_type == PROTOBUF
+    assert negotiate(accept, protobuf=False).media_type == JSON
 
 
 def test_streams_are_understood():
