@@ -62,9 +62,15 @@ def _check_unchangeable(known: LabConfig | None, config: LabConfig) -> None:
     ):
         if getattr(known, field) != getattr(config, field):
             raise LabError(
-                f"this lab was made with {option} {getattr(known, field) or 'of the newest'};"
-                f" change it through the AWS API, or start over with `ekslab reset`"
+                f"this lab was made {_as_given(option, getattr(known, field))};"
+                " change it through the AWS API, or start over with `ekslab reset`"
             )
+
+
+def _as_given(option: str, value: object) -> str:
+    if value is False:
+        return f"without {option}"
+    return f"with the default {option}" if value == "" else f"with {option} {value}"
 
 
 def _check_offered(config: LabConfig) -> None:

@@ -60,7 +60,7 @@ from ekslab.kube.store.memory import MemoryStore
 from ekslab.kube.store.port import StoreError
 from ekslab.kube.store.sqlite import open_store
 
-__all__ = ["Cluster", "ClusterConfig", "StoreError"]
+__all__ = ["ADMIN", "Cluster", "ClusterConfig", "StoreError"]
 
 _HOST: Final = "127.0.0.1"
 ADMIN: Final = UserInfo(name="system:apiserver", groups=(MASTERS_GROUP, AUTHENTICATED_GROUP))
