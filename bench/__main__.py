@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from subprocess import SubprocessError
 
 from bench.create_steps import create_steps
 from bench.lab import BenchLab
@@ -75,7 +76,7 @@ def _run(chosen: Sequence[Scenario], kubeconfig: Path | None, pids: list[int]) -
             started = time.monotonic()
             try:
                 rows.extend(scenario.run(surroundings))
-            except (RuntimeError, OSError, AssertionError) as error:
+            except (RuntimeError, OSError, AssertionError, SubprocessError) as error:
                 # One that fails is a row, too: the others are still worth knowing.
                 rows.append(Row(scenario.name, f"FAILED: {error!r}"[:120]))
             print(f"{scenario.name}: {time.monotonic() - started:.0f} s", file=sys.stderr)

@@ -79,7 +79,9 @@ async def _side_by_side() -> dict[str, float]:
         started = time.perf_counter()
         clusters = []
         for index in range(_SIDE_BY_SIDE):
-            config = ClusterConfig(name=f"bench-{index}", data_dir=Path(folder) / str(index))
+            home = Path(folder) / str(index)
+            home.mkdir()
+            config = ClusterConfig(name=f"bench-{index}", data_dir=home)
             cluster = Cluster(config, clock=clock, wall_clock=WallClock(), rng=Rng(index))
             await cluster.start()
             clusters.append(cluster)

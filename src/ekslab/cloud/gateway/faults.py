@@ -9,7 +9,6 @@ what happened and `render_door_fault` finds the protocol's word for it.
 import enum
 from collections.abc import Mapping
 from typing import Any
-from xml.sax.saxutils import escape
 
 import orjson
 
@@ -160,6 +159,11 @@ def door_fault(fault: DoorFault, protocol: Protocol) -> AwsFault:
     if fault.refusal is Refusal.DENIED:
         own_text = fault.message
     return AwsFault(code, own_text or usual, status=status)
+
+
+def escape(text: str) -> str:
+    """Text as XML content. `xml.sax.saxutils` has it too, but imports an HTTP client."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def render(fault: AwsFault, protocol: Protocol, *, request_id: str) -> AwsResponse:
