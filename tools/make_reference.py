@@ -1,15 +1,21 @@
 """Writes the pages of docs/reference that say what code knows: `python tools/make_reference.py`.
 
-A test compares the pages with the code, so that they cannot grow apart.
+A test compares the pages with the code, so that they cannot grow apart. What stands above the mark
+in `kubernetes-api.md` is written by hand and kept.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from ekslab.kube.api.resources import ResourceInfo
 from ekslab.kube.api.schema import catalog
 from ekslab.kube.apiserver.kinds import strategy_for
 
 PAGE: Final = "docs/reference/types-checked-only.md"
+API_PAGE: Final = "docs/reference/kubernetes-api.md"
+_ROOT: Final = Path(__file__).parents[1]
+_MARK: Final = "<!-- Below this line: made by tools/make_reference.py -->\n"
 _HEAD: Final = """\
 # Kinds that are checked for types only
 
@@ -21,10 +27,22 @@ apart; it fills in no defaults and refuses no wrong combinations of values. Made
 | kind | resource | Kubernetes versions |
 |---|---|---|
 """
+_GROUP_HEAD: Final = """
+## {group_version}
+
+| resource | kind | short names | of a namespace | verbs | subresources | versions |
+|---|---|---|---|---|---|---|
+"""
+_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+def pages() -> Mapping[str, str]:
+    """Every page by its path in the repository, as it should be."""
+    return {PAGE: checked_only_page(), API_PAGE: kubernetes_api_page()}
 
 
 def checked_only_page() -> str:
-    """The page as it should be."""
+    """The page of the kinds that have no rules of their own."""
     versions: dict[tuple[str, str], list[str]] = {}
     for version in catalog.SUPPORTED_VERSIONS:
         known = catalog.load(version)
@@ -39,8 +57,38 @@ def checked_only_page() -> str:
     return _HEAD + "".join(lines)
 
 
+def kubernetes_api_page() -> str:
+    """The hand-written part of the page, and a table of resources for every group and version."""
+    head, mark, _ = (_ROOT / API_PAGE).read_text().partition(_MARK)
+    groups: dict[str, dict[str, tuple[ResourceInfo, list[str]]]] = {}
+    for version in catalog.SUPPORTED_VERSIONS:
+        for info in catalog.load(version).resources.values():
+            rows = groups.setdefault(info.api_version, {})
+            # The newest version's word on a resource, and all versions that have it.
+            served = rows[info.resource.plural][1] if info.resource.plural in rows else []
+            rows[info.resource.plural] = (info, [*served, version])
+    parts = [head, mark]
+    for group_version, rows in sorted(groups.items(), key=lambda item: ("/" in item[0], item[0])):
+        parts.append(_GROUP_HEAD.format(group_version=group_version))
+        parts += [_row(info, versions) for _, (info, versions) in sorted(rows.items())]
+    return "".join(parts)
+
+
+def _row(info: ResourceInfo, versions: list[str]) -> str:
+    everywhere = versions == list(catalog.SUPPORTED_VERSIONS)
+    cells = (
+        f"`{info.resource.plural}`",
+        info.kind,
+        ", ".join(f"`{name}`" for name in info.short_names),
+        "yes" if info.namespaced else "no",
+        "all" if set(info.verbs) == set(_VERBS) else ", ".join(info.verbs),
+        ", ".join(f"`{sub.name}`" for sub in info.subresources),
+        "all" if everywhere else ", ".join(versions),
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
 if __name__ == "__main__":
-    page = Path(__file__).parents[1] / PAGE
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(checked_only_page())
-    print(f"wrote {page}")
+    for path, text in pages().items():
+        (_ROOT / path).write_text(text)
+        print(f"wrote {path}")
