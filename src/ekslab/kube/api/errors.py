@@ -49,13 +49,12 @@ class ApiError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
-            "code": self.code,
         }
+        if self.reason:
+            status["reason"] = self.reason
         if self.details is not None:
             status["details"] = dict(self.details)
-        if not self.reason:
-            del status["reason"]
+        status["code"] = self.code
         return status
 
 
