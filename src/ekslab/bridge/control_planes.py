@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ekslab.bridge.aws.mirror import Mirror
+from ekslab.bridge.reconciling import ReconcileLoop
 from ekslab.cloud.ports import ControlPlaneReport, Reports
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock
 from ekslab.kit.ids import Ids
-from ekslab.kit.tasks import TaskGroup
-from ekslab.kube.cluster import Cluster, StoreError
-from ekslab.kube.runtime.work_queue import WorkQueue
+from ekslab.kube.cluster import Cluster
 
 _WORKERS: Final = 4
 _UNFINISHED: Final = frozenset({"CREATING", "UPDATING"})
@@ -93,7 +92,9 @@ class ControlPlanes:
         self._ids = ids
         self._on_up = on_up
         self._on_down = on_down
-        self._queue: WorkQueue[str] = WorkQueue(clock=clock)
+        self._loop = ReconcileLoop(
+            self._reconcile, name="control-planes", clock=clock, workers=_WORKERS
+        )
         self._running: dict[str, RunningControlPlane] = {}
         self._log = logs.get("control-planes")
 
@@ -125,11 +126,9 @@ class ControlPlanes:
         try:
             await self._mirror.wait_synced()
             for name in self._running:
-                self._queue.add(name)
+                self._loop.add(name)
             self._mirror.on_change("eks:cluster", self._on_change)
-            async with TaskGroup("control-planes") as tasks:
-                for number in range(_WORKERS):
-                    tasks.start(self._work(), name=f"worker-{number}")
+            await self._loop.run()
         finally:
             for running in list(self._running.values()):
                 await running.stop()
@@ -140,31 +139,18 @@ class ControlPlanes:
     ) -> None:
         changed = new or old
         assert changed is not None
-        self._queue.add(changed["name"])
+        self._loop.add(changed["name"])
 
-    async def _work(self) -> None:
-        while True:
-            name = await self._queue.get()
-            try:
-                await self._reconcile(name)
-            except (OSError, StoreError) as error:
-                self._log.warning("retrying", cluster=name, error=str(error))
-                self._queue.add_rate_limited(name)
-            else:
-                self._queue.forget(name)
-            finally:
-                self._queue.done(name)
-
-    async def _reconcile(self, name: str) -> None:
+    async def _reconcile(self, name: str) -> float:
         described = self._described(name)
         running = self._running.get(name)
         if described is None and running is not None and not running.record.created_at:
-            return  # started ahead: the account is about to ask for it
+            return 0.0  # started ahead: the account is about to ask for it
         if described is None or described["status"] == "DELETING":
             await self._remove(name)
             if described is not None:
                 await self._report(name, "DELETED")
-            return
+            return 0.0
         if running is not None and not _is_same(running.record, described):
             await self._remove(name)
             running = None
@@ -179,6 +165,7 @@ class ControlPlanes:
         await self._launcher.announce(running, described)
         if described["status"] in _UNFINISHED or described.get("endpoint") != running.cluster.url:
             await self._report(name, "ACTIVE", running)
+        return 0.0
 
     async def _upgrade(self, running: RunningControlPlane, version: str) -> RunningControlPlane:
         """Start the control plane anew as another Kubernetes version, over the same store."""

@@ -13,12 +13,11 @@ from ekslab.kube.api.requests import UserInfo
 from ekslab.kube.api.schema import catalog
 from ekslab.kube.api.well_known import NODES, PODS
 from ekslab.kube.cluster import ADMIN, Cluster, ClusterConfig
+from ekslab.testing import waiting
 
 T = TypeVar("T")
 
 EPOCH_S: Final = 1_800_000_000.0
-_PATIENCE_S: Final = 3600.0
-_LOOK_EVERY_S: Final = 0.05
 
 
 class TestCluster:
@@ -42,18 +41,10 @@ class TestCluster:
         await self.until(lambda: self.ready_nodes() == wanted)
 
     async def until(
-        self, condition: Callable[[], object], *, patience_s: float = _PATIENCE_S
+        self, condition: Callable[[], object], *, patience_s: float = waiting.PATIENCE_S
     ) -> None:
-        """Wait until a condition holds, in lab time.
-
-        Raises:
-            TimeoutError: it did not within `patience_s` seconds of lab time.
-        """
-        deadline_s = self.clock.now() + patience_s
-        while not condition():
-            if self.clock.now() > deadline_s:
-                raise TimeoutError(f"not within {patience_s:.0f} s of lab time")
-            await self.clock.sleep(_LOOK_EVERY_S)
+        """Wait until a condition holds, in lab time; see `waiting.until`."""
+        await waiting.until(self.clock, condition, patience_s=patience_s)
 
     def pods(self, namespace: str = "default") -> list[Item]:
         """The pods of a namespace."""

@@ -6,7 +6,7 @@ ports themselves, and clusters serve no port.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from ekslab.bridge.aws.client import AwsClient
 from ekslab.bridge.aws.credentials import Session
@@ -20,12 +20,10 @@ from ekslab.kit.rng import Rng
 from ekslab.kit.tasks import TaskGroup
 from ekslab.kit.virtual import VirtualLoop
 from ekslab.kube.api.schema import catalog
+from ekslab.testing import waiting
 from ekslab.testing.cluster import EPOCH_S, TestCluster
 
 T = TypeVar("T")
-
-_PATIENCE_S: Final = 3600.0
-_LOOK_EVERY_S: Final = 0.05
 
 
 class _Credentials:
@@ -111,18 +109,10 @@ class TestLab:
         ]
 
     async def until(
-        self, condition: Callable[[], object], *, patience_s: float = _PATIENCE_S
+        self, condition: Callable[[], object], *, patience_s: float = waiting.PATIENCE_S
     ) -> None:
-        """Wait until a condition holds, in lab time.
-
-        Raises:
-            TimeoutError: it did not within `patience_s` seconds of lab time.
-        """
-        deadline_s = self.clock.now() + patience_s
-        while not condition():
-            if self.clock.now() > deadline_s:
-                raise TimeoutError(f"not within {patience_s:.0f} s of lab time")
-            await self.clock.sleep(_LOOK_EVERY_S)
+        """Wait until a condition holds, in lab time; see `waiting.until`."""
+        await waiting.until(self.clock, condition, patience_s=patience_s)
 
 
 def run_lab(scenario: Callable[[TestLab], Awaitable[T]], *, seed: int = 0) -> T:

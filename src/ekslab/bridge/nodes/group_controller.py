@@ -12,11 +12,10 @@ from typing import Any, Final, Protocol
 from ekslab.bridge.aws.client import AwsClient, AwsError
 from ekslab.bridge.aws.mirror import Mirror
 from ekslab.bridge.nodes import groups
+from ekslab.bridge.reconciling import ReconcileLoop
 from ekslab.cloud.ports import NodegroupReport, Reports
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock
-from ekslab.kit.tasks import TaskGroup
-from ekslab.kube.runtime.work_queue import WorkQueue
 
 _WORKERS: Final = 4
 _JOIN_TIMEOUT_S: Final = 15 * 60.0
@@ -64,42 +63,32 @@ class NodeGroupController:
         self._cluster_nodes = cluster_nodes
         self._account = account
         self._clock = clock
-        self._queue: WorkQueue[str] = WorkQueue(clock=clock)
+        self._loop = ReconcileLoop(self._look, name="node-groups", clock=clock, workers=_WORKERS)
         self._since: dict[str, float] = {}
         self._log = logs.get("node-groups")
 
     def nudge(self, cluster: str, nodegroup: str) -> None:
         """Nodes of this group changed: look at it."""
-        self._queue.add(f"{cluster}/{nodegroup}")
+        self._loop.add(f"{cluster}/{nodegroup}")
 
     def nudge_cluster(self, cluster: str) -> None:
         """The cluster came up: look at all of its groups."""
         for ident, group in self._mirror.all("eks:nodegroup"):
             if group["clusterName"] == cluster:
-                self._queue.add(ident)
+                self._loop.add(ident)
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
-        self._mirror.on_change("eks:nodegroup", lambda ident, _old, _new: self._queue.add(ident))
-        async with TaskGroup("node-groups") as tasks:
-            for number in range(_WORKERS):
-                tasks.start(self._work(), name=f"worker-{number}")
+        self._mirror.on_change("eks:nodegroup", lambda ident, _old, _new: self._loop.add(ident))
+        await self._loop.run()
 
-    async def _work(self) -> None:
-        while True:
-            ident = await self._queue.get()
-            try:
-                again_s = await self._reconcile(ident)
-            except AwsError as error:
-                self._log.warning("aws refused", group=ident, error=str(error))
-                self._queue.add_rate_limited(ident)
-                await self._report_refusal(ident, error)
-            else:
-                self._queue.forget(ident)
-                if again_s:
-                    self._queue.add_after(ident, again_s)
-            finally:
-                self._queue.done(ident)
+    async def _look(self, ident: str) -> float:
+        """Reconcile one group; a group whose AWS side is refused for good says so."""
+        try:
+            return await self._reconcile(ident)
+        except AwsError as error:
+            await self._report_refusal(ident, error)
+            raise
 
     async def _reconcile(self, ident: str) -> float:
         """Look at one group; gives after how many seconds to look again (0: when it changes)."""
@@ -250,7 +239,7 @@ class NodeGroupController:
         group = self._mirror.get("eks:nodegroup", ident)
         if group is None or error.retryable or group["status"] != "CREATING":
             return
-        if self._queue.failures(ident) > 5:
+        if self._loop.failures(ident) > 5:
             issue = {"code": "AsgInstanceLaunchFailures", "message": str(error), "resourceIds": []}
             await self._reports.nodegroup(self._made(group, "CREATE_FAILED", [issue]))
 

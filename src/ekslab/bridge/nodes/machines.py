@@ -8,11 +8,12 @@ instance that stops or is terminated, by anyone and through any API, takes its n
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from ekslab.bridge.aws.client import AwsClient, AwsError
+from ekslab.bridge.aws.client import AwsClient
 from ekslab.bridge.aws.credentials import CredentialSource, RenewedKeys
 from ekslab.bridge.aws.mirror import Mirror
 from ekslab.bridge.nodes import groups, sizes
 from ekslab.bridge.nodes.sizes import InstanceType
+from ekslab.bridge.reconciling import ReconcileLoop
 from ekslab.bridge.vpc_cni.manager import AddressManager, Machine
 from ekslab.bridge.vpc_cni.pool import Pool
 from ekslab.cloud.login_token import eks_token
@@ -20,8 +21,6 @@ from ekslab.cloud.ports import Endpoint
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock
 from ekslab.kit.tasks import TaskGroup
-from ekslab.kube.api.errors import ApiError
-from ekslab.kube.runtime.work_queue import WorkQueue
 
 _WORKERS: Final = 8
 _RUNNING: Final = frozenset({"pending", "running"})
@@ -93,7 +92,7 @@ class Machines:
         self._host_of = host_of
         self._clock = clock
         self._wall_clock = wall_clock
-        self._queue: WorkQueue[str] = WorkQueue(clock=clock)
+        self._loop = ReconcileLoop(self._reconcile, name="machines", clock=clock, workers=_WORKERS)
         self._running: dict[str, _Running] = {}
         self._sizes: dict[str, InstanceType] = {}
         self._log = logs.get("machines")
@@ -102,7 +101,7 @@ class Machines:
         """The cluster came up: look at all of its instances."""
         for ident, instance in self._mirror.all("ec2:instance"):
             if groups.owner(tags_of(instance))[0] == cluster:
-                self._queue.add(ident)
+                self._loop.add(ident)
 
     def forget_cluster(self, cluster: str) -> None:
         """The cluster is gone, and its agents with it."""
@@ -111,27 +110,13 @@ class Machines:
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
-        self._mirror.on_change("ec2:instance", lambda ident, _old, _new: self._queue.add(ident))
+        self._mirror.on_change("ec2:instance", lambda ident, _old, _new: self._loop.add(ident))
         async with TaskGroup("machines") as tasks:
             self._tasks = tasks
             tasks.start(self._renew_credentials(), name="credentials")
-            for number in range(_WORKERS):
-                tasks.start(self._work(), name=f"worker-{number}")
+            await self._loop.run()
 
-    async def _work(self) -> None:
-        while True:
-            ident = await self._queue.get()
-            try:
-                await self._reconcile(ident)
-            except (AwsError, ApiError, LookupError) as error:
-                retry_in_s = self._queue.add_rate_limited(ident)
-                self._log.info("retrying", instance=ident, error=str(error), retry_in_s=retry_in_s)
-            else:
-                self._queue.forget(ident)
-            finally:
-                self._queue.done(ident)
-
-    async def _reconcile(self, ident: str) -> None:
+    async def _reconcile(self, ident: str) -> float:
         instance = self._mirror.get("ec2:instance", ident)
         alive = instance is not None and instance["State"]["Name"] in _RUNNING
         running = self._running.get(ident)
@@ -141,6 +126,7 @@ class Machines:
             await running.host.halt(running.node_name)
         elif running is None and alive and instance is not None:
             await self._boot(ident, instance)
+        return 0.0
 
     async def _boot(self, ident: str, instance: Mapping[str, Any]) -> None:
         cluster, group_name = groups.owner(tags_of(instance))
