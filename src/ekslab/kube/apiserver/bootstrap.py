@@ -6,6 +6,7 @@ namespaces and the `kubernetes` service of `pkg/controlplane`). All of it goes t
 as `system:apiserver`, a member of system:masters.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -44,13 +45,18 @@ class Advertised:
 
 async def bootstrap(server: ApiServer, advertised: Advertised) -> None:
     """Make what is missing; what is there is left, except where it must follow the address."""
-    for name in SYSTEM_NAMESPACES:
-        await _ensure(server, _namespace(name))
-    for obj in (*rbac.objects(), *_priority_classes(), _authentication(advertised)):
-        await _ensure(server, obj)
-    await _ensure(server, _service(server.kubernetes_service_ip))
-    for obj in (_endpoints(advertised), _endpoint_slice(advertised)):
-        await _follow(server, obj)
+    # Side by side, so that they share commits; namespaces first, as others live in them.
+    await asyncio.gather(*(_ensure(server, _namespace(name)) for name in SYSTEM_NAMESPACES))
+    system = (
+        *rbac.objects(),
+        *_priority_classes(),
+        _authentication(advertised),
+        _service(server.kubernetes_service_ip),
+    )
+    followed = (_endpoints(advertised), _endpoint_slice(advertised))
+    await asyncio.gather(
+        *(_ensure(server, obj) for obj in system), *(_follow(server, obj) for obj in followed)
+    )
 
 
 async def _ensure(server: ApiServer, obj: Object) -> None:

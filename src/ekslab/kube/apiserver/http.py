@@ -66,6 +66,7 @@ class HttpApp:
         """Answer one request."""
         assert scope["type"] == "http", scope["type"]
         started = stopwatch_s()
+        self._metrics.stalls.note_work()
         head = _read_head(scope["headers"])
         headers: Headers = [
             (b"audit-id", (head.audit_id or self._ids.uid()).encode()),

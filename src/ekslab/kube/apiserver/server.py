@@ -224,7 +224,10 @@ class ApiServer:
 
     async def _path(self, request: ApiRequest) -> Answer:
         if request.path == "/metrics":
-            return Answer(document=self.metrics.document())
+            # Loaded when somebody scrapes for the first time.
+            from ekslab.kube.apiserver import metrics_text
+
+            return Answer(document=metrics_text.document(self.metrics))
         return self._documents.answer(request)
 
     async def _get(self, served: Served, request: ApiRequest) -> Answer:
