@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -12,11 +11,10 @@ from typing import Any, Final
 
 import uvloop
 
-from ekslab.kit import logs
+from ekslab.kit import collecting, logs
 from ekslab.lab.home import Home, LabError
 from ekslab.lab.supervisor import EX_CONFIG
 
-_GC_THRESHOLDS: Final = (50_000, 20, 100)
 _PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
@@ -29,8 +27,6 @@ def run(name: str, body: Callable[[Home, asyncio.Event], Awaitable[None]]) -> in
     home = Home(Path(sys.argv[1]))
     logs.configure(json=not sys.stderr.isatty())
     log = logs.get(name)
-    # Long-lived objects by the hundred thousand: look for cycles seldom.
-    gc.set_threshold(*_GC_THRESHOLDS)
     try:
         uvloop.run(_body(home, body))
     except LabError as error:
@@ -66,6 +62,7 @@ def _give_up(home: Home, sentence: str, log: logs.Logger) -> int:
 
 async def _body(home: Home, body: Callable[[Home, asyncio.Event], Awaitable[None]]) -> None:
     loop = asyncio.get_running_loop()
+    collecting.manage(loop)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
