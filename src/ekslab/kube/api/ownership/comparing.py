@@ -8,7 +8,7 @@ as leaves. Imitates structured-merge-diff `typed/toset.go` and `typed/compare.go
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ekslab.kube.api.ownership.fieldset import (
     LEAF,
@@ -31,9 +31,11 @@ _UNOWNED_METADATA: Final = frozenset(
         "managedFields", "resourceVersion",
     }
 )  # fmt: skip
+_UNDECLARED: Final[dict[str, "_Field"]] = {}
 _Nodes = tuple[Tree | None, Tree | None]
 _SAME: Final[_Nodes] = (None, None)
 _NO_FIELDS: Final = FieldSet()
+_CONTAINERS: Final = frozenset({dict, list})
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _ZEROS: Final = {Kind.STRING: "", Kind.INTEGER: 0, Kind.NUMBER: 0, Kind.BOOLEAN: False}
 
@@ -57,8 +59,8 @@ def compare(old: Object | None, new: Object, schema: Schema) -> Comparison:
     """What changed from `old` to `new`. An object that was not there is compared with the zero
     value of its Go type, in which fields without `omitempty` exist already.
     """
-    before = zero(schema) if old is None else old
-    taken, removed = _changed(ownable(before), ownable(new), schema)
+    before = _ownable_zero(schema) if old is None else ownable(old)
+    taken, removed = _changed(before, ownable(new), schema)
     return Comparison(
         FieldSet.canonical(_without_meta(taken)) if taken else _NO_FIELDS,
         FieldSet.canonical(_without_meta(removed)) if removed else _NO_FIELDS,
@@ -87,16 +89,55 @@ def zero(schema: Schema) -> Object:
     }
 
 
+@lru_cache(maxsize=2048)
+def _ownable_zero(schema: Schema) -> Object:
+    return ownable(zero(schema))
+
+
+class _Field(NamedTuple):
+    """What comparing asks of a declared field, found out once.
+
+    Attributes:
+        element: its path element.
+        zero: what stands there when nothing is set; `_ABSENT` if the field is left out then.
+        is_leaf: whether it is owned as one, whatever it holds.
+        schema: its type.
+    """
+
+    element: str
+    zero: Any
+    is_leaf: bool
+    schema: Schema | None
+
+
+@lru_cache(maxsize=4096)
+def _fields(schema: Schema) -> dict[str, _Field]:
+    """The declared fields of a type."""
+    written = zero(schema)
+    return {
+        name: _Field(f"f:{name}", written.get(name, _ABSENT), _looked_into(field)[0] is None, field)
+        for name, field in schema.fields.items()
+    }
+
+
 def is_granular(schema: Schema | None, value: Any) -> bool:
     """Whether ownership looks into this value. Null goes with its schema."""
-    if schema is None or schema.kind is Kind.ANY:
+    if schema is None:
         return isinstance(value, dict)
-    if schema.kind in (Kind.OBJECT, Kind.MAP):
-        return not schema.atomic and (value is None or isinstance(value, dict))
-    if schema.kind is Kind.LIST:
-        wanted = value is None or isinstance(value, list)
-        return wanted and schema.list_type is not ListType.ATOMIC
-    return False
+    container, null = _looked_into(schema)
+    return null if value is None else value.__class__ is container
+
+
+@lru_cache(maxsize=8192)
+def _looked_into(schema: Schema) -> tuple[type | None, bool]:
+    """The class of values of this type that are looked into, and whether null is."""
+    if schema.kind is Kind.ANY:
+        return dict, False
+    if schema.kind in {Kind.OBJECT, Kind.MAP} and not schema.atomic:
+        return dict, True
+    if schema.kind is Kind.LIST and schema.list_type is not ListType.ATOMIC:
+        return list, True
+    return None, False
 
 
 def child_schema(schema: Schema | None, key: str) -> Schema | None:
@@ -173,40 +214,54 @@ def _claimed(value: Any, schema: Schema | None) -> Tree | None:
 
 def _changed(old: Any, new: Any, schema: Schema | None) -> _Nodes:
     """The nodes of what is added or modified, and of what is removed, below this value."""
-    if old is new or old == new:
-        return _SAME
+    return _SAME if old is new or old == new else _differing(old, new, schema)
+
+
+def _differing(old: Any, new: Any, schema: Schema | None) -> _Nodes:
+    """The same of two values that are known to differ."""
     shown = old if new is None else new
     if not is_granular(schema, shown) or not (_filled(old) or _filled(new)):
         # A leaf; two empty containers are one as well, to tell empty from null.
         return LEAF, None
-    if isinstance(shown, dict):
+    if shown.__class__ is dict:
         return _changed_fields(old if _filled(old) else {}, new if _filled(new) else {}, schema)
     assert schema is not None
     return _changed_elements(old if _filled(old) else [], new if _filled(new) else [], schema)
 
 
 def _changed_fields(old: Object, new: Object, schema: Schema | None) -> _Nodes:
-    written = zero(schema) if schema is not None and schema.fields else {}
+    """The hot loop of every write: what has not changed must cost next to nothing."""
+    declared = _fields(schema) if schema is not None and schema.fields else _UNDECLARED
     taken: dict[str, Tree] = {}
     removed: dict[str, Tree] = {}
     for key, value in new.items():
-        before = old[key] if key in old else written.get(key, _ABSENT)
+        before = old.get(key, _ABSENT)
         if before is value:
             continue
-        below = child_schema(schema, key)
+        field = declared.get(key) or _undeclared(key, schema)
         if before is _ABSENT:
-            taken[f"f:{key}"] = _whole(value, below)
-        else:
-            _note(f"f:{key}", _changed(before, value, below), taken, removed)
+            before = field.zero
+        if before is _ABSENT:
+            leaf = field.is_leaf or value.__class__ in _SCALARS
+            taken[field.element] = LEAF if leaf else _whole(value, field.schema)
+        elif before != value:
+            if field.is_leaf:
+                taken[field.element] = LEAF
+            else:
+                _note(field.element, _differing(before, value, field.schema), taken, removed)
     for key, value in old.items():
-        if key in new:
-            continue
-        below = child_schema(schema, key)
-        if key in written:
-            _note(f"f:{key}", _changed(value, written[key], below), taken, removed)
-        else:
-            removed[f"f:{key}"] = _whole(value, below)
+        if key not in new:
+            field = declared.get(key) or _undeclared(key, schema)
+            if field.zero is _ABSENT:
+                removed[field.element] = _whole(value, field.schema)
+            else:
+                _note(field.element, _changed(value, field.zero, field.schema), taken, removed)
     return taken or None, removed or None
+
+
+def _undeclared(key: str, schema: Schema | None) -> _Field:
+    """A key of a map, or a field that its type does not declare."""
+    return _Field(f"f:{key}", _ABSENT, is_leaf=False, schema=child_schema(schema, key))
 
 
 def _changed_elements(old: list[Any], new: list[Any], schema: Schema) -> _Nodes:
@@ -214,8 +269,11 @@ def _changed_elements(old: list[Any], new: list[Any], schema: Schema) -> _Nodes:
     taken: dict[str, Tree] = {}
     removed: dict[str, Tree] = {}
     for element, item in after.items():
-        if element in before:
-            _note(element, _changed(before[element], item, schema.element), taken, removed)
+        was = before.get(element, _ABSENT)
+        if was is item:
+            continue
+        if was is not _ABSENT:
+            _note(element, _changed(was, item, schema.element), taken, removed)
         else:
             taken[element] = _whole(item, schema.element)
     for element, item in before.items():
@@ -241,15 +299,20 @@ def _whole(value: Any, schema: Schema | None) -> Tree:
         for element, item in elements_of(schema, value).items():
             tree[element] = _whole(item, schema.element)
         return tree
+    declared = _fields(schema) if schema is not None and schema.fields else _UNDECLARED
     for key, each in value.items():
-        scalar = each.__class__ in _SCALARS
-        tree[f"f:{key}"] = LEAF if scalar else _whole(each, child_schema(schema, key))
-    if schema is not None and schema.fields:
-        for key, empty in zero(schema).items():
-            if key not in value:
-                tree[f"f:{key}"] = _whole(empty, schema.fields[key])
+        field = declared.get(key)
+        if each.__class__ in _SCALARS or (field is not None and field.is_leaf):
+            tree[f"f:{key}" if field is None else field.element] = LEAF
+        elif field is not None:
+            tree[field.element] = _whole(each, field.schema)
+        else:
+            tree[f"f:{key}"] = _whole(each, child_schema(schema, key))
+    for key, field in declared.items():
+        if field.zero is not _ABSENT and key not in value:
+            tree[field.element] = _whole(field.zero, field.schema)
     return tree
 
 
 def _filled(value: Any) -> bool:
-    return isinstance(value, dict | list) and bool(value)
+    return bool(value) and value.__class__ in _CONTAINERS
