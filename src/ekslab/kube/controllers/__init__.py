@@ -31,6 +31,7 @@ from ekslab.kube.controllers.pod_gc.controller import PodGarbageCollector
 from ekslab.kube.controllers.replica_set.controller import ReplicaSetController
 from ekslab.kube.controllers.root_ca.controller import RootCaController
 from ekslab.kube.controllers.service_account.controller import ServiceAccountController
+from ekslab.kube.controllers.stateful_set.controller import StatefulSetController
 from ekslab.kube.controllers.taint_eviction.controller import TaintEvictionController
 from ekslab.kube.controllers.ttl_after_finished.controller import TtlAfterFinishedController
 from ekslab.kube.runtime.controller import Controller, Toolbox
@@ -75,6 +76,7 @@ def all_controllers(
         ReplicaSetController(tools("replicaset-controller"), pods),
         DeploymentController(tools("deployment-controller"), pods),
         DaemonSetController(tools("daemon-set-controller", component="daemonset-controller"), pods),
+        StatefulSetController(tools("statefulset-controller"), pods),
         JobController(tools("job-controller"), pods),
         TtlAfterFinishedController(tools("ttl-after-finished-controller")),
         DisruptionController(
