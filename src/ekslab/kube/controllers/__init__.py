@@ -18,6 +18,7 @@ from ekslab.kube.client.informers import InformerFactory
 from ekslab.kube.controllers.cluster_role_aggregation.controller import (
     ClusterRoleAggregationController,
 )
+from ekslab.kube.controllers.cron_job.controller import CronJobController
 from ekslab.kube.controllers.daemon_set.controller import DaemonSetController
 from ekslab.kube.controllers.deployment.controller import DeploymentController
 from ekslab.kube.controllers.disruption.controller import DisruptionController
@@ -78,6 +79,7 @@ def all_controllers(
         DaemonSetController(tools("daemon-set-controller", component="daemonset-controller"), pods),
         StatefulSetController(tools("statefulset-controller"), pods),
         JobController(tools("job-controller"), pods),
+        CronJobController(tools("cronjob-controller")),
         TtlAfterFinishedController(tools("ttl-after-finished-controller")),
         DisruptionController(
             tools("disruption-controller", component="controllermanager"), pods, resources

@@ -1,0 +1,1 @@
+"""Makes Jobs by a clock."""
