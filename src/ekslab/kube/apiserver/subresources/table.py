@@ -56,14 +56,14 @@ class Subresources:
 
     async def _partial(self, served: Served, request: ApiRequest) -> Answer:
         """Doors that show the whole object and change a part of it: status and its like."""
-        if request.verb == "get":
-            return Answer(item=await self._reader.get(served, request))
         rules_of: RulesOf | None = PARTIAL_RULES.get((served.storage, request.subresource))
         if rules_of is None and request.subresource == "status":
             rules_of = status_rules
         if rules_of is None:
             message = f"{request.subresource} is not served by this cluster"
             raise errors.ApiError(501, "NotImplemented", message)
+        if request.verb == "get":
+            return Answer(item=await self._reader.get(served, request))
         rules = rules_of(served)
         if request.verb == "patch":
             return await self._patcher.patch_by(served, request, rules)
