@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -84,7 +85,13 @@ def stopwatch_s() -> float:
 
 def rfc3339(epoch_s: float) -> str:
     """`metav1.Time` on the wire: whole seconds, Z. `rfc3339(0) == "1970-01-01T00:00:00Z"`."""
-    return datetime.fromtimestamp(int(epoch_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _rfc3339_of_second(int(epoch_s))
+
+
+@lru_cache(maxsize=1024)
+def _rfc3339_of_second(second: int) -> str:
+    """Everything that happens in a second has the same time on the wire: written once."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rfc3339_micro(epoch_s: float) -> str:

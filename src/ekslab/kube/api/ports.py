@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ekslab.kube.api.objects import Item
 from ekslab.kube.api.requests import ApiRequest, Attributes, Object, UserInfo
@@ -29,8 +29,7 @@ class ListPage:
     remaining: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
+class WatchEvent(NamedTuple):
     """ADDED, MODIFIED, DELETED with the item; BOOKMARK with only `revision` set.
 
     `initial_events_end` marks the bookmark that ends the initial events of a streaming list.
@@ -284,8 +283,7 @@ class Document:
     gzipped: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the pipeline says to an `ApiRequest`. One of the fields below `code` is set.
 
     The HTTP layer encodes it by the media type asked for; the in-process client takes it as it is.

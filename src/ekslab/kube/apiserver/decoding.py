@@ -59,7 +59,12 @@ class Decoder:
             )
         try:
             checked = self._checker.decode(
-                raw, schema, kind=kind, api_version=api_version, mode=FieldValidation(mode)
+                raw,
+                schema,
+                kind=kind,
+                api_version=api_version,
+                mode=FieldValidation(mode),
+                is_foreign=raw is request.body and not request.is_encoded_here,
             )
         except ApiError:
             # A body of another kind breaks this kind's types, too: that is the better answer.
@@ -159,7 +164,8 @@ def raw_body(request: ApiRequest) -> bytes:
     raw, content_type = _raw(request)
     if content_type != _JSON:
         return b""
-    request.body = raw
+    if raw is not request.body:
+        request.body, request.is_encoded_here = raw, True
     return raw
 
 

@@ -7,6 +7,7 @@ its refusals are kept here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from ekslab.kube.api.errors import ApiError, Cause, bad_request, invalid
@@ -94,7 +95,11 @@ def manager_of(request: ApiRequest) -> str:
     named = request.options.get("fieldManager")
     if named:
         return named
-    prefix = request.user_agent.partition("/")[0]
+    return _manager_by_agent(request.user_agent)
+
+
+def _manager_by_agent(user_agent: str) -> str:
+    prefix = user_agent.partition("/")[0]
     return "".join(char for char in prefix if char.isprintable())[:_MANAGER_LONGEST] or "unknown"
 
 
@@ -120,6 +125,17 @@ def _manager_causes(options: Mapping[str, str]) -> list[Cause]:
 _KIND_OF_VERB: Final = {"create": "CreateOptions", "update": "UpdateOptions"}
 
 
+@lru_cache(maxsize=1024)
+def _plain_options(user_agent: str) -> WriteOptions:
+    """The options of a write that names none."""
+    return WriteOptions(
+        dry_run=False,
+        field_manager=_manager_by_agent(user_agent),
+        field_validation="Warn",
+        force=False,
+    )
+
+
 def write_options(request: ApiRequest) -> WriteOptions:
     """Options of a create, update or patch.
 
@@ -129,9 +145,7 @@ def write_options(request: ApiRequest) -> WriteOptions:
     options = request.options
     applying = request.verb == "patch" and request.content_type.startswith(APPLY)
     if not options and not applying:
-        return WriteOptions(
-            dry_run=False, field_manager=manager_of(request), field_validation="Warn", force=False
-        )
+        return _plain_options(request.user_agent)
     dry_run = options.get("dryRun", "")
     causes = _dry_run_causes(dry_run) + _manager_causes(options)
     mode = options.get("fieldValidation", "")

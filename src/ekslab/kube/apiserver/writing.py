@@ -127,8 +127,6 @@ class Writer:
         self._allocators = allocators
         self._may_create = may_create
         self._templates = Templates()
-        self._second = -1
-        self._second_text = ""
 
     async def create(self, served: Served, request: ApiRequest) -> Answer:
         """POST: create an object.
@@ -370,11 +368,7 @@ class Writer:
             meta["name"] = self._generated(prefix)
 
     def _now(self) -> str:
-        """The time on the wire; the same text for all writes of a second."""
-        second = int(self._clock.now())
-        if second != self._second:
-            self._second, self._second_text = second, rfc3339(second)
-        return self._second_text
+        return rfc3339(self._clock.now())
 
     def _generated(self, prefix: str) -> str:
         return prefix[:_GENERATED_PREFIX_LONGEST] + self._ids.suffix()

@@ -8,7 +8,7 @@ both win.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ekslab.kube.api.objects import Item
 
@@ -41,9 +41,11 @@ class StoreFormatError(StoreError):
     """What lies there is no store, or one of another version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """Where an object lives: `resource` is `Resource.qualified`, namespace "" if cluster-scoped."""
+class Key(NamedTuple):
+    """Where an object lives: `resource` is `Resource.qualified`, namespace "" if cluster-scoped.
+
+    A tuple, like all that is made for every write: cheap to make and to hash.
+    """
 
     resource: str
     namespace: str
@@ -59,8 +61,7 @@ class Page:
     remaining: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StoreEvent:
+class StoreEvent(NamedTuple):
     """One change. `previous` is None for a creation; for a deletion `item` is the last state of
     the object, with the revision of the deletion.
     """

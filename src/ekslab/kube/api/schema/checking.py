@@ -90,16 +90,19 @@ class Checker:
         kind: str,
         api_version: str,
         mode: FieldValidation,
+        is_foreign: bool = True,
     ) -> Checked:
         """Check a JSON text. Kind and apiVersion in it are kept as they are, not compared (`said`
-        reads them first, for who wants to).
+        reads them first, for who wants to). A text that is not foreign, which we wrote ourselves,
+        names no key twice.
 
         Raises:
             ApiError: 400 in upstream's words.
         """
         compiled = self._compiled(schema)
         fast = None if compiled is None else compiled.decode(raw)
-        if fast is not None and (mode is FieldValidation.IGNORE or not may_have_duplicates(raw)):
+        careless = mode is FieldValidation.IGNORE or not is_foreign
+        if fast is not None and (careless or not may_have_duplicates(raw)):
             return Checked(fast)
         parsed = parsed_pairs(raw, kind=kind)
         said_kind, said_version = _said(parsed)
