@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-_LATENCY = re.compile(r"^\s+(50|75|90|99)%\s+([\d.]+)(us|ms|s|m)$", re.MULTILINE)
+_LATENCY = re.compile(r"^\s+(50|75|90|99)%\s+([\d.]+)(us|ms|s|m) *$", re.MULTILINE)
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _COUNT = re.compile(r"(\d+) requests in")
 _ERRORS = re.compile(r"Non-2xx or 3xx responses: (\d+)")
@@ -71,12 +71,12 @@ def wrk(url: str, script: str, *, clients: int, seconds: int, server_pids: list[
         ).stdout
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         server_cpu_s = cpu_s(server_pids) - before
-    if not _RATE.search(shown) or "99%" not in shown:
-        raise RuntimeError(f"wrk said: {shown}")
     latency = {
         int(percent): float(number) * _UNIT_MS[unit]
         for percent, number, unit in _LATENCY.findall(shown)
     }
+    if not {50, 99} <= latency.keys():
+        raise RuntimeError(f"wrk said: {shown}")
     errors = int(found.group(1)) if (found := _ERRORS.search(shown)) else 0
     if found := _SOCKETS.search(shown):
         errors += sum(int(count) for count in found.groups())
