@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from ekslab.cloud.actions import question_for
 from ekslab.cloud.calls import Calls
 from ekslab.cloud.eks.service import EksService
-from ekslab.cloud.gateway import policies, sigv4
+from ekslab.cloud.gateway import parameters, policies, sigv4
 from ekslab.cloud.gateway.faults import (
     AwsFault,
     DoorFault,
@@ -160,6 +160,7 @@ class AwsEndpoint:
                 request, route, caller=exchange.caller, request_id=exchange.request_id
             )
         else:
+            parameters.check(route)
             exchange.answer = self._calls.forward(
                 request,
                 service=route.service,

@@ -51,6 +51,8 @@ _READ_PREFIXES = (
     "Decode",
     "Verify",
 )
+# Whatever is sent to them is a form; one without an action is wrong, not of another protocol.
+_FORMS_ALONE = frozenset({"ec2", "iam", "autoscaling"})
 # Calls whose names sound like reading and which leave something behind.
 _WRITES_DESPITE_NAME = frozenset({("ecr", "GetAuthorizationToken")})
 
@@ -84,9 +86,9 @@ def find_route(request: AwsRequest, signed: Signed | None, *, default_region: st
             return None
     if target:
         return Route(service, region, target.rpartition(".")[2], Protocol.JSON, {})
-    if "Action" in form:
+    if "Action" in form or service in _FORMS_ALONE:
         protocol = Protocol.EC2 if service == "ec2" else Protocol.QUERY
-        return Route(service, region, form["Action"], protocol, form)
+        return Route(service, region, form.get("Action", ""), protocol, form)
     protocol = Protocol.REST_XML if service in _REST_XML_SERVICES else Protocol.REST_JSON
     found = rest_router(service).find(request.method, request.raw_path, request.query)
     if found is None:

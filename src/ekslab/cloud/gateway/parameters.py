@@ -1,0 +1,184 @@
+"""What AWS refuses before an operation begins: moto takes nearly anything, and does something.
+
+The rules come from botocore's models: the operations a service has, the members a request must
+have, and for IAM and Auto Scaling the bounds and patterns of strings. The words are those of the
+services: EC2's `MissingParameter`, the validation errors of the query services.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ekslab.cloud.gateway.faults import AwsFault, Protocol
+from ekslab.cloud.gateway.routing import Route, service_model
+
+_VALIDATED: Final = frozenset({"iam", "autoscaling"})
+_POLICIES: Final = frozenset({"AssumeRolePolicyDocument", "PolicyDocument"})
+_NAME_PATTERN: Final = r"[\w+=,.@-]+"
+_EC2_IDS: Final[Mapping[str, tuple[str, str]]] = {
+    "InstanceId": ("i", "InvalidInstanceID.Malformed"),
+    "ImageId": ("ami", "InvalidAMIID.Malformed"),
+}
+_HEX: Final = re.compile(r"[0-9a-f]{8}(?:[0-9a-f]{9})?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A member of a request: `wire` is its name in the form, `field` the one in messages."""
+
+    wire: str
+    field: str
+    required: bool
+    shortest: int | None
+    longest: int | None
+    pattern: str
+
+    def is_given(self, parameters: Mapping[str, str]) -> bool:
+        prefix = self.wire + "."
+        return self.wire in parameters or any(name.startswith(prefix) for name in parameters)
+
+
+def check(route: Route) -> None:
+    """Refuse what the service itself would refuse at once.
+
+    Raises:
+        AwsFault: in the service's words.
+    """
+    if route.protocol is Protocol.JSON:
+        _check_json_action(route)
+        return
+    if route.protocol not in {Protocol.QUERY, Protocol.EC2}:
+        return
+    model = service_model(route.service)
+    if model is None:
+        return
+    if not route.action:
+        raise AwsFault("MissingAction", "The request is missing an action or a required parameter.")
+    if route.action not in model.operation_names:
+        raise _unknown_action(route, model.api_version)
+    members = _members(route.service, route.action)
+    refuse = _check_ec2 if route.protocol is Protocol.EC2 else _check_query
+    refuse(route, members)
+
+
+def _check_json_action(route: Route) -> None:
+    # DynamoDB and its streams sign by one name.
+    found = (service_model(route.service), service_model(route.service + "streams"))
+    models = [model for model in found if model is not None]
+    if models and not any(route.action in model.operation_names for model in models):
+        raise AwsFault(
+            "UnknownOperationException", "The requested operation is not recognized by the service."
+        )
+
+
+def _unknown_action(route: Route, version: str) -> AwsFault:
+    if route.protocol is Protocol.EC2:
+        text = f"The action {route.action} is not valid for this web service."
+    else:
+        text = f"Could not find operation {route.action} for version {version}"
+    return AwsFault("InvalidAction", text)
+
+
+def _check_ec2(route: Route, members: tuple[_Member, ...]) -> None:
+    for member in members:
+        if member.required and not member.is_given(route.parameters):
+            raise AwsFault(
+                "MissingParameter", f"The request must contain the parameter {member.field}"
+            )
+    for name, value in route.parameters.items():
+        kind = _EC2_IDS.get(name.partition(".")[0])
+        if kind is None or "." in name.partition(".")[2]:
+            continue
+        prefix, code = kind
+        head, _, tail = value.partition("-")
+        if head != prefix or not _HEX.fullmatch(tail):
+            raise AwsFault(code, f'Invalid id: "{value}"')
+
+
+def _check_query(route: Route, members: tuple[_Member, ...]) -> None:
+    if route.service not in _VALIDATED:
+        return
+    problems = []
+    for member in members:
+        value = route.parameters.get(member.wire)
+        if value is not None:
+            problems += _problems_of(member, value)
+        elif member.required and not member.is_given(route.parameters):
+            problems.append(
+                f"Value null at '{member.field}' failed to satisfy constraint: Member must not be"
+                " null"
+            )
+    if problems:
+        errors = "error" if len(problems) == 1 else "errors"
+        text = f"{len(problems)} validation {errors} detected: " + "; ".join(problems)
+        raise AwsFault("ValidationError", text)
+    for member in members:
+        value = route.parameters.get(member.wire)
+        if value is None:
+            continue
+        if member.pattern == _NAME_PATTERN and not re.fullmatch(_NAME_PATTERN, value, re.ASCII):
+            raise AwsFault(
+                "ValidationError",
+                f"The specified value for {member.field} is invalid. It must contain only"
+                " alphanumeric characters and/or the following: +=,.@_-",
+            )
+        if member.wire in _POLICIES and not _is_json_object(value):
+            raise AwsFault("MalformedPolicyDocument", "This policy contains invalid Json")
+
+
+def _problems_of(member: _Member, value: str) -> list[str]:
+    failed = f"Value at '{member.field}' failed to satisfy constraint: Member must have length"
+    if member.shortest is not None and len(value) < member.shortest:
+        return [f"{failed} greater than or equal to {member.shortest}"]
+    if member.longest is not None and len(value) > member.longest:
+        return [f"{failed} less than or equal to {member.longest}"]
+    return []
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+@functools.lru_cache(maxsize=512)
+def _members(service: str, action: str) -> tuple[_Member, ...]:
+    """The members of an operation's request that there is something to say about."""
+    shape = service_model(service).operation_model(action).input_shape  # type: ignore[union-attr]
+    if shape is None:
+        return ()
+    required = set(shape.required_members)
+    wire_name = _ec2_name if service == "ec2" else _query_name
+    return tuple(
+        _member(name, member, required=name in required, wire_name=wire_name)
+        for name, member in shape.members.items()
+    )
+
+
+def _member(
+    name: str, shape: Any, *, required: bool, wire_name: Callable[[str, Any], str]
+) -> _Member:
+    limits = shape.metadata if shape.type_name == "string" else {}
+    return _Member(
+        wire=wire_name(name, shape),
+        field=name[0].lower() + name[1:],
+        required=required,
+        shortest=limits.get("min"),
+        longest=limits.get("max"),
+        pattern=limits.get("pattern", ""),
+    )
+
+
+def _query_name(name: str, shape: Any) -> str:
+    found: str = shape.serialization.get("name", name)
+    return found
+
+
+def _ec2_name(name: str, shape: Any) -> str:
+    """As botocore writes it (`EC2Serializer`): the query name, else the location's, capitalized."""
+    found: str = shape.serialization.get("queryName") or shape.serialization.get("name") or name
+    return found[0].upper() + found[1:]
