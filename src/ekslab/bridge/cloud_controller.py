@@ -105,8 +105,10 @@ def instance_id_of(node: Object) -> str | None:
 def place_labels(instance: Mapping[str, Any], *, region: str, cluster: str) -> dict[str, str]:
     """The labels that the cloud provider puts on a node."""
     zone = instance["Placement"]["AvailabilityZone"]
+    zone_id = instance["Placement"].get("AvailabilityZoneId")
     kind = instance["InstanceType"]
     return {
+        **({"topology.k8s.aws/zone-id": zone_id} if zone_id else {}),
         "beta.kubernetes.io/instance-type": kind,
         "failure-domain.beta.kubernetes.io/region": region,
         "failure-domain.beta.kubernetes.io/zone": zone,

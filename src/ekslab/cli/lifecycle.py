@@ -112,7 +112,7 @@ def _run_here(home: Home) -> int:
 
 
 def _spawn(home: Home) -> subprocess.Popen[bytes]:
-    (home.run / "failure").unlink(missing_ok=True)
+    home.take_failure()  # an old one
     with (home.logs / "supervisor.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "ekslab.lab.supervisor", str(home.path)],
@@ -129,8 +129,9 @@ def _wait_ready(home: Home, supervisor: subprocess.Popen[bytes]) -> dict[str, An
         deadline = time.monotonic() + _UP_S  # noqa: TID251 - the command line has no lab clock
         state: dict[str, Any] = {}
         while time.monotonic() < deadline:  # noqa: TID251
-            if supervisor.poll() is not None:
-                raise LabError(_failure(home))
+            ended = supervisor.poll() is not None
+            if (failure := home.take_failure()) or ended:
+                raise LabError(failure or f"the lab ended while it was starting; see {home.logs}")
             state = _clusters_state(home)
             show(state)
             if state.get("ready"):
@@ -166,14 +167,6 @@ def _clusters_state(home: Home) -> dict[str, Any]:
         return control.call(home.socket("clusters"), "GET", "/status", timeout_s=_CALL_S)
     except _UNREACHABLE:
         return {}
-
-
-def _failure(home: Home) -> str:
-    """The sentence a process left when it said that it cannot run."""
-    try:
-        return (home.run / "failure").read_text().strip()
-    except OSError:
-        return f"the lab ended while it was starting; see {home.logs}"
 
 
 def _next_steps(home: Home, state: Mapping[str, Any]) -> str:

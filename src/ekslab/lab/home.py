@@ -168,6 +168,20 @@ class Home:
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         return descriptor
 
+    def note_failure(self, sentence: str) -> None:
+        """Leave the sentence that `ekslab up` shows when the lab cannot start."""
+        (self.run / "failure").write_text(sentence)
+
+    def take_failure(self) -> str:
+        """The sentence a process left, "" if none did; it is told once."""
+        path = self.run / "failure"
+        try:
+            sentence = path.read_text().strip()
+            path.unlink()
+        except OSError:
+            return ""
+        return sentence
+
     def supervisor_pid(self) -> int | None:
         """The process that holds the lock, None if the lab does not run."""
         try:

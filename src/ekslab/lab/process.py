@@ -56,7 +56,7 @@ def _first_lab_error(group: ExceptionGroup[Exception]) -> str | None:
 def _give_up(home: Home, sentence: str, log: logs.Logger) -> int:
     log.error("cannot run", reason=sentence)
     with contextlib.suppress(OSError):  # the sentence may be that the disk is full
-        (home.run / "failure").write_text(sentence)
+        home.note_failure(sentence)
     return EX_CONFIG
 
 

@@ -26,6 +26,7 @@ _PROCESSES: Final = ("cloud", "clusters")
 _PAUSE_S_MOST: Final = 10.0
 _STABLE_S: Final = 30.0
 _STOP_S: Final = 10.0
+_CRASHES_TOLD_FROM: Final = 3
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -103,8 +104,14 @@ class Supervisor:
 
     def _note_death(self, child: _Child, now: float) -> None:
         assert child.process is not None
-        print(f"{child.name} ended with {child.process.returncode}", file=sys.stderr)  # noqa: T201
+        code = child.process.returncode
+        print(f"{child.name} ended with {code}", file=sys.stderr, flush=True)  # noqa: T201
         child.deaths = 1 if now - child.started_s > _STABLE_S else child.deaths + 1
+        if child.deaths >= _CRASHES_TOLD_FROM:
+            self.home.note_failure(
+                f"the {child.name} process crashed {child.deaths} times in a row;"
+                f" `ekslab logs {child.name}` shows why"
+            )
         pause = 0.0 if child.deaths == 1 else min(_PAUSE_S_MOST, 0.1 * 2**child.deaths)
         child.process = None
         child.restart_at_s = now + pause

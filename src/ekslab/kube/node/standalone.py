@@ -12,7 +12,7 @@ from ekslab.kube.node.ports import NoAddressError
 from ekslab.kube.node.simulated.registration import NodeSpec
 
 _PROVIDER: Final = "sim:///"
-ZONES: Final = ("zone-a", "zone-b", "zone-c")
+ZONES: Final = ("sim-1a", "sim-1b", "sim-1c")
 _CAPACITY: Final = {
     "cpu": "4",
     "memory": "16Gi",
@@ -77,7 +77,7 @@ def node_specs(
     for number in range(first, first + count):
         name = f"sim-{number:05}"
         zone = zones[(number - 1) % len(zones)]
-        region = zone.rpartition("-")[0]
+        region = zone[:-1]
         found.append(
             NodeSpec(
                 name=name,
