@@ -86,6 +86,7 @@ def snapshot(api: Api) -> dict[str, str]:
     return found
 
 
+BODIES = [
     ("invalid JSON", "POST", MAPS, '{"a": nope}', JSON, 400, "BadRequest",
      UNRECOGNIZED + BROKEN + "invalid character 'o' in literal null (expecting 'u')"
      ' ({"a": nope})'),
