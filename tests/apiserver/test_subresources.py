@@ -302,7 +302,11 @@ async def test_bootstrap_can_be_repeated_and_holds_what_upstream_makes(world: Wo
 async def test_the_default_plugins_admit_a_pod_into_a_namespace_that_is_there():
     world = World(asyncio.get_running_loop())
     plugins = default_plugins(
-        world.server.lister, world.clock, Ids(Rng(3)), authorizer=MastersAuthorizer()
+        world.server.lister,
+        world.clock,
+        Ids(Rng(3)),
+        authorizer=MastersAuthorizer(),
+        store=world.store,
     )
     admitting = World(asyncio.get_running_loop(), admission=plugins)
     error = await admitting.refusal("create", PODS, body=pod(namespace="nope"), namespace="nope")

@@ -327,7 +327,9 @@ class Cluster:
                 rules=self._rbac,
                 tokens=self._tokens,
             ),
-            admission=default_plugins(self.lister, self._clock, self._ids, authorizer=authorizer),
+            admission=default_plugins(
+                self.lister, self._clock, self._ids, authorizer=authorizer, store=self._store
+            ),
             clock=self._clock,
             ids=self._ids,
             nodes=self.nodes,

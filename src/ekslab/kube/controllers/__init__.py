@@ -30,6 +30,7 @@ from ekslab.kube.controllers.namespace.controller import NamespaceController
 from ekslab.kube.controllers.node_lifecycle.controller import NodeLifecycleController
 from ekslab.kube.controllers.pod_gc.controller import PodGarbageCollector
 from ekslab.kube.controllers.replica_set.controller import ReplicaSetController
+from ekslab.kube.controllers.resource_quota.controller import ResourceQuotaController
 from ekslab.kube.controllers.root_ca.controller import RootCaController
 from ekslab.kube.controllers.service_account.controller import ServiceAccountController
 from ekslab.kube.controllers.stateful_set.controller import StatefulSetController
@@ -81,6 +82,7 @@ def all_controllers(
         JobController(tools("job-controller"), pods),
         CronJobController(tools("cronjob-controller")),
         TtlAfterFinishedController(tools("ttl-after-finished-controller")),
+        ResourceQuotaController(tools("resourcequota-controller"), resources),
         DisruptionController(
             tools("disruption-controller", component="controllermanager"), pods, resources
         ),

@@ -1,8 +1,7 @@
 """The plugins that are on, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
 
-Of upstream's default plugins there are missing: ResourceQuota,
-StorageObjectInUseProtection (nothing
-would take its finalizers away yet), the webhooks and the policies in CEL.
+Of upstream's default plugins there are missing: StorageObjectInUseProtection (nothing would take
+its finalizers away yet), the webhooks and the policies in CEL.
 """
 
 from ekslab.kit.clock import Clock
@@ -23,18 +22,22 @@ from ekslab.kube.apiserver.admission.limit_ranger import LimitRanger
 from ekslab.kube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from ekslab.kube.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from ekslab.kube.apiserver.admission.pod_security import PodSecurity
+from ekslab.kube.apiserver.admission.resource_quota import ResourceQuota
 from ekslab.kube.apiserver.admission.scheduling import (
     DefaultTolerationSeconds,
     Priority,
     RuntimeClass,
 )
 from ekslab.kube.apiserver.admission.service_account import ServiceAccountAdmission
+from ekslab.kube.store.port import Store
 
 
 def default_plugins(
-    lister: Lister, clock: Clock, ids: Ids, *, authorizer: Authorizer
+    lister: Lister, clock: Clock, ids: Ids, *, authorizer: Authorizer, store: Store
 ) -> list[Admission]:
-    """All plugins of a cluster. `authorizer` is the server's own: some plugins ask it again."""
+    """All plugins of a cluster. `authorizer` is the server's own: some plugins ask it again;
+    `store` is where quotas are taken from.
+    """
     return [
         NamespaceLifecycle(lister),
         LimitRanger(lister),
@@ -52,4 +55,5 @@ def default_plugins(
         CertificateSubjectRestriction(),
         DefaultIngressClass(lister),
         RoleEscalation(lister, authorizer),
+        ResourceQuota(lister, store),
     ]
