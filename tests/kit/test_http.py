@@ -22,7 +22,7 @@ async def echo(scope, receive, send):
         more = message.get("more_body", False)
     content = b"".join(pieces)
     length = [(b"content-length", b"%d" % len(content))]
-    headers = [] if path == "/stream" else length
+    headers = [] if path in {"/stream", "/empty"} else length
     status = 204 if path == "/empty" else 200
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if path == "/stream":

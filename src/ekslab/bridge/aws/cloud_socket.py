@@ -7,32 +7,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 import orjson
 
 from ekslab.bridge.aws.credentials import Session
 from ekslab.cloud.gateway.sigv4 import Keys
 from ekslab.cloud.ports import Change, ControlPlaneReport, NodegroupReport
 from ekslab.kit.clock import Clock
+from ekslab.kit.http_client import HttpClient, HttpError
 
-_BASE: Final = "http://cloud"
-_LINE_BYTES_MOST: Final = 64 << 20
 _RETRY_S: Final = 0.02
-_UNREACHABLE: Final = (aiohttp.ClientConnectionError, aiohttp.ServerDisconnectedError)
 
 
 class CloudSocket:
     """Implements the ports `ChangeFeed`, `Reports` and `CredentialSource`."""
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
-        self._path = path
+        self._client = HttpClient(unix=path)
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._client.close()
 
     async def follow(self, *, after: int = 0) -> AsyncIterator[Sequence[Change]]:
         """Batches of changes; see `ChangeFeed`.
@@ -40,12 +35,9 @@ class CloudSocket:
         Raises:
             OSError: the connection broke.
         """
-        try:
-            async with self._open().get(f"{_BASE}/feed", params={"after": str(after)}) as answer:
-                async for line in answer.content:
-                    yield [Change(*row) for row in orjson.loads(line)]
-        except aiohttp.ClientError as error:
-            raise OSError(str(error)) from error
+        async with self._client.lines(f"/feed?after={after}") as lines:
+            async for line in lines:
+                yield [Change(*row) for row in orjson.loads(line)]
 
     async def control_plane(self, report: ControlPlaneReport) -> None:
         """See `Reports`."""
@@ -76,26 +68,16 @@ class CloudSocket:
         method = "GET" if body is None else "POST"
         while True:
             try:
-                async with self._open().request(
-                    method, _BASE + path, data=orjson.dumps(body or {})
-                ) as answer:
-                    decoded: dict[str, Any] = orjson.loads(await answer.read())
-                    if answer.status == 404:
-                        raise LookupError(decoded.get("error", path))
-                    if answer.status == 200:
-                        return decoded
-            except _UNREACHABLE:
-                pass
+                answer = await self._client.request(method, path, body=orjson.dumps(body or {}))
+            except HttpError:
+                await self._clock.sleep(_RETRY_S)
+                continue
+            decoded: dict[str, Any] = orjson.loads(answer.body)
+            if answer.status == 404:
+                raise LookupError(decoded.get("error", path))
+            if answer.status == 200:
+                return decoded
             await self._clock.sleep(_RETRY_S)
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.UnixConnector(str(self._path)),
-                timeout=aiohttp.ClientTimeout(total=None),
-                read_bufsize=_LINE_BYTES_MOST,
-            )
-        return self._session
 
 
 def _session(wire: Mapping[str, Any]) -> Session:

@@ -41,7 +41,7 @@ FORMAT: Final = 1
 CEILING_STEP: Final = 10_000
 _FILE: Final = "store.db"
 _METADATA_CHARS: Final = len('"metadata":')
-_CHECKPOINT_PAGES: Final = 1_000
+_CHECKPOINT_PAGES: Final = 256
 
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
