@@ -5,6 +5,9 @@ from ekslab.kit.rng import Rng
 # Upstream leaves out vowels and look-alikes: apimachinery pkg/util/rand.
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _HEX = "0123456789abcdef"
+# RFC 9562: four bits say version 4, two say the variant; the others are free.
+_UUID_FIXED = 0x00000000_0000_4000_8000_000000000000
+_UUID_FREE = 0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF
 
 
 class Ids:
@@ -15,9 +18,8 @@ class Ids:
 
     def uid(self) -> str:
         """A random (version 4) UUID, as `metadata.uid`."""
-        raw = f"{self._rng.bits(128):032x}"
-        variant = "89ab"[int(raw[16], 16) & 3]
-        return f"{raw[:8]}-{raw[8:12]}-4{raw[13:16]}-{variant}{raw[17:20]}-{raw[20:]}"
+        raw = "%032x" % (self._rng.bits(128) & _UUID_FREE | _UUID_FIXED)
+        return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
 
     def suffix(self, length: int = 5) -> str:
         """What the API server appends to `generateName`."""
