@@ -262,6 +262,7 @@ def is_port_number(value: int) -> Sequence[str]:
     return _GOOD if 1 <= value <= 65535 else [outside_range(1, 65535)]
 
 
+@lru_cache(maxsize=16384)
 def is_ip(value: str) -> Sequence[str]:
     """An IPv4 or IPv6 address."""
     try:

@@ -320,8 +320,7 @@ class Writer:
             old=old,
             dry_run=options.dry_run,
         )
-        if self._admission.handles(served.info, rules.subresource, Operation.UPDATE):
-            await self._admission.admit(asked)
+        if await self._admission.admit(asked):
             rules.prepare(obj, old)
         _refuse(served, obj, rules.validate(obj, old))
         await self._admission.validate(asked)

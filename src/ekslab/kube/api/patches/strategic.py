@@ -19,7 +19,6 @@ between the two, otherwise the patch's element goes first:
 """
 
 from collections.abc import Callable, Sequence
-from operator import is_
 from typing import Any, Final
 
 from ekslab.kube.api.errors import ApiError, bad_request
@@ -115,11 +114,11 @@ def _merged(old: Any, value: Any, schema: Schema | None) -> Any:
     kind = value.__class__
     if kind is dict and old.__class__ is dict:
         if schema is None or "replace" not in schema.patch_strategy:
-            return _merge_map(old, value, schema)
+            return old if old == value else _merge_map(old, value, schema)
     elif kind is list:
         if old.__class__ is list and _merges(schema):
             assert schema is not None
-            return _merge_list(old, value, schema)
+            return old if old == value else _merge_list(old, value, schema)
     elif kind is not dict:
         return old if old.__class__ is kind and old == value else value
     return _without_directives(value)
@@ -208,13 +207,12 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[A
     if not merge_key:
         raise bad_request(f"cannot merge lists without merge key for {schema.name}")
     identity = _identity(merge_key)
-    if not any(_PATCH in element for element in patch if isinstance(element, dict)):
-        known, wanted = list(map(identity, original)), list(map(identity, patch))
-        if known == wanted and len(set(known)) == len(known):
-            # What a writer of status sends: the elements that are there, in their order.
-            pairs = zip(original, patch, strict=True)
-            same = [_merge_map(old, new, schema.element) for old, new in pairs]
-            return original if all(map(is_, same, original)) else same
+    if _is_paired(original, patch, merge_key):
+        # What a writer of status sends: the elements that are there, in their order.
+        return [
+            old if old == new else _merge_map(old, new, schema.element)
+            for old, new in zip(original, patch, strict=True)
+        ]
     original, patch = _obey_in_list(original, patch, identity)
     merged = list(original)
     places = {identity(element): index for index, element in enumerate(original)}
@@ -227,6 +225,21 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[A
             places[identity(element)] = len(merged)
             merged.append(fresh)
     return _in_order(merged, patch, original, identity)
+
+
+def _is_paired(original: list[Any], patch: list[Any], merge_key: str) -> bool:
+    """Whether a patch has the very elements of a list in the very order, and no directives."""
+    if len(original) != len(patch):
+        return False
+    seen = set()
+    for old, new in zip(original, patch, strict=True):
+        if old.__class__ is not dict or new.__class__ is not dict or _PATCH in new:
+            return False
+        name = old.get(merge_key)
+        if name.__class__ is not str or name in seen or new.get(merge_key) != name:
+            return False
+        seen.add(name)
+    return True
 
 
 def _obey_in_list(

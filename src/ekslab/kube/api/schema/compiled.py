@@ -68,19 +68,23 @@ class RecursiveTypeError(Exception):
     """A type that holds itself (JSONSchemaProps): only the exact walk can follow it."""
 
 
-_quantities: dict[str, str] = {}  # canonical texts of quantities met, at most `_QUANTITIES_MOST`
-_QUANTITIES_MOST: Final = 16_384
+_KNOWN_MOST: Final = 16_384
+# Canonical texts of what was met: a Pod has many quantities and times, and they repeat.
+_known: Final[Mapping[type, dict[str, str]]] = {_Quantity: {}, _Time: {}}
 
 
 def _hook(kind: type, value: Any) -> Any:
-    if kind is _Quantity and value.__class__ is str and value in _quantities:
-        return _quantities[value]  # a Pod has many, and they repeat
+    known = _known.get(kind) if value.__class__ is str else None
+    if known is not None and (canonical := known.get(value)) is not None:
+        return canonical
     try:
         checked = _HOOKED[kind](value, "")
     except (ParseError, WrongValueError) as error:
         raise ValueError(str(error)) from None
-    if kind is _Quantity and value.__class__ is str and len(_quantities) < _QUANTITIES_MOST:
-        _quantities[value] = checked
+    if known is not None:
+        if len(known) >= _KNOWN_MOST:
+            known.clear()  # times go on: what is met now is not what was met then
+        known[value] = checked
     return checked
 
 

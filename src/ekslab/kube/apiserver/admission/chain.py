@@ -31,9 +31,11 @@ class Plugin:
     Attributes:
         name: upstream's name of the plugin.
         takes: what it wants to see.
+        mutates: False for one that only looks, although upstream runs it in the mutating phase.
     """
 
     name: str = ""
+    mutates: bool = True
     takes: ClassVar[Takes] = {}
 
     def handles(self, info: ResourceInfo, subresource: str, operation: Operation) -> bool:
@@ -53,6 +55,7 @@ class _Route:
 
     admit: tuple[Admission, ...]
     validate: tuple[Admission, ...]
+    mutates: bool
 
 
 class AdmissionChain:
@@ -74,11 +77,12 @@ class AdmissionChain:
         await self.admit(request)
         await self.validate(request)
 
-    async def admit(self, request: AdmissionRequest) -> None:
-        """All mutating phases, in order; the first refusal ends it."""
+    async def admit(self, request: AdmissionRequest) -> bool:
+        """All mutating phases, in order; the first refusal ends it. False: nothing was changed."""
         route = self._route(request.info, request.request.subresource, request.operation)
         for plugin in route.admit:
             await plugin.admit(request)
+        return route.mutates
 
     async def validate(self, request: AdmissionRequest) -> None:
         """All validating phases, in order; the first refusal ends it."""
@@ -94,9 +98,11 @@ class AdmissionChain:
                 plugin for plugin in self._plugins if plugin.handles(info, subresource, operation)
             ]
             # A phase that a plugin leaves empty is not called at all: most have only one.
+            admit = tuple(p for p in wanting if type(p).admit is not Plugin.admit)
             route = _Route(
-                admit=tuple(p for p in wanting if type(p).admit is not Plugin.admit),
+                admit=admit,
                 validate=tuple(p for p in wanting if type(p).validate is not Plugin.validate),
+                mutates=any(getattr(plugin, "mutates", True) for plugin in admit),
             )
             if len(self._routes) >= _ROUTES_MOST:
                 self._routes.clear()

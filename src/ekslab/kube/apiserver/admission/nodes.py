@@ -47,6 +47,7 @@ class NodeRestriction(Plugin):
     """A member of `system:nodes` writes only its own objects and those of its pods."""
 
     name = "NodeRestriction"
+    mutates = False
 
     def __init__(self, lister: Lister) -> None:
         self._lister = lister

@@ -78,19 +78,24 @@ def validate_meta_update(
     for field in _IMMUTABLE:
         if meta.get(field) != old.get(field):
             causes.extend(unchanged(f"{path}.{field}", meta.get(field), old.get(field)))
-    causes.extend(_validate_parts(meta, path))
+    causes.extend(_validate_parts(meta, path, old))
     return causes
 
 
-def _validate_parts(meta: Mapping[str, Any], path: str) -> list[Cause]:
+def _validate_parts(
+    meta: Mapping[str, Any], path: str, old: Mapping[str, Any] = _NOTHING
+) -> list[Cause]:
+    """What a change leaves as it was is as valid as it was."""
     causes: list[Cause] = []
-    if meta.get("labels"):
-        causes.extend(validate_labels(meta["labels"], f"{path}.labels"))
-    if meta.get("annotations"):
-        causes.extend(validate_annotations(meta["annotations"], f"{path}.annotations"))
-    if meta.get("ownerReferences"):
-        causes.extend(_validate_owners(meta["ownerReferences"], f"{path}.ownerReferences"))
-    if meta.get("finalizers"):
+    if meta.get("labels") != old.get("labels"):
+        causes.extend(validate_labels(meta.get("labels"), f"{path}.labels"))
+    if meta.get("annotations", _NOTHING) != old.get("annotations", _NOTHING):
+        annotations = meta.get("annotations") or _NOTHING
+        causes.extend(validate_annotations(annotations, f"{path}.annotations"))
+    owners = meta.get("ownerReferences")
+    if owners and owners != old.get("ownerReferences"):
+        causes.extend(_validate_owners(owners, f"{path}.ownerReferences"))
+    if meta.get("finalizers") and meta["finalizers"] != old.get("finalizers"):
         causes.extend(_validate_finalizers(meta["finalizers"], f"{path}.finalizers"))
     return causes
 
