@@ -7,7 +7,7 @@ import pytest
 from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.objects import encode
 from ekslab.kube.api.requests import Object
-from ekslab.kube.api.well_known import DEPLOYMENTS, JOBS, POD_DISRUPTION_BUDGETS, PODS
+from ekslab.kube.api.well_known import CRON_JOBS, DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS
 from ekslab.kube.controllers.disruption import plan
 from ekslab.kube.runtime.pods import PodFacts, pod_facts
 from tests.controllers.test_in_cluster import Lab, lived, web
@@ -72,6 +72,13 @@ def the_status(lab: Lab) -> Object:
     return status
 
 
+def told(lab: Lab) -> Object:
+    """The condition DisruptionAllowed."""
+    (found,) = the_status(lab).get("conditions") or [{}]
+    condition: Object = found
+    return condition
+
+
 def allowed(lab: Lab, count: int) -> bool:
     status = the_status(lab)
     return status.get("disruptionsAllowed") == count and status.get("observedGeneration") == 1
@@ -119,25 +126,24 @@ def test_evictions_take_turns_as_the_budget_allows() -> None:
 def test_a_budget_for_pods_whose_owners_have_no_scale_allows_nothing() -> None:
     async def story(lab: Lab) -> None:
         await lab.client.create(POD_DISRUPTION_BUDGETS, budget(maxUnavailable=1))
-        job = await lab.client.create(JOBS, {
-            "apiVersion": "batch/v1", "kind": "Job",
-            "metadata": {"name": "once", "namespace": "default"},
+        owner = await lab.client.create(CRON_JOBS, {
+            "apiVersion": "batch/v1", "kind": "CronJob",
+            "metadata": {"name": "never", "namespace": "default"},
             "spec": {
-                "suspend": True,
-                "template": {"spec": {
+                "schedule": "0 0 1 1 *",
+                "jobTemplate": {"spec": {"template": {"spec": {
                     "containers": [{"name": "c", "image": "c"}], "restartPolicy": "Never",
-                }},
+                }}}},
             },
         })  # fmt: skip
         owned = pod("p", app="web")
         owned["metadata"]["namespace"] = "default"
         owned["metadata"]["ownerReferences"] = [{
-            "apiVersion": "batch/v1", "kind": "Job", "name": "once", "controller": True,
-            "uid": job["metadata"]["uid"],
+            "apiVersion": "batch/v1", "kind": "CronJob", "name": "never", "controller": True,
+            "uid": owner["metadata"]["uid"],
         }]  # fmt: skip
         await lab.client.create(PODS, owned)
-        await lab.until(lambda: the_status(lab)["conditions"][0]["reason"] == "SyncFailed")
-        told = the_status(lab)["conditions"][0]["message"]
-        assert told == "jobs.batch does not implement the scale subresource"
+        await lab.until(lambda: told(lab).get("reason") == "SyncFailed")
+        assert told(lab)["message"] == "cronjobs.batch does not implement the scale subresource"
 
     lived(story)
