@@ -19,7 +19,7 @@ from ekslab.lab import control
 from ekslab.lab.home import Home, LabConfig, LabError
 
 _CALL_S: Final = 5.0
-_UP_S: Final = 60.0
+_UP_S: Final = 120.0  # far beyond what it takes; for machines that are very busy
 _DOWN_S: Final = 20.0
 _POLL_S: Final = 0.02
 _UNREACHABLE: Final = (ConnectionError, TimeoutError, FileNotFoundError)
