@@ -79,7 +79,7 @@ def _start(lab: BenchLab) -> tuple[float, float, float]:
     answers = time.monotonic() - started
     if up.wait(60):
         assert up.stdout is not None
-        raise RuntimeError(up.stdout.read().decode())
+        raise RuntimeError(up.stdout.read().decode()[-300:])
     while lab.status()["clusters"].get("nodes_ready", 0) < 3:
         time.sleep(0.02)
     ready = time.monotonic() - started
