@@ -43,7 +43,7 @@ def _nodes(surroundings: Surroundings) -> Row:
     wanted = lab.status()["clusters"]["nodes_ready"] + _NODES
     started = time.monotonic()
     lab.ekslab("nodes", "add", str(_NODES))
-    _until(lambda: lab.status()["clusters"]["nodes_ready"] >= wanted)
+    _until(lambda: lab.status()["clusters"].get("nodes_ready", 0) >= wanted)
     taken = time.monotonic() - started
     used = cpu_s(target.pids) - before
     return Row(
