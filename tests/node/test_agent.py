@@ -366,13 +366,43 @@ def test_readiness_taken_away_while_the_node_was_not_ready_comes_back(tell: Tell
         await take_away(lab)
         await asyncio.sleep(1)
         assert condition(lab) == ("True", None)
-        lab.boot("n1")  # an agent that starts again: not Ready for a moment
+        lost = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+        await lab.user.patch(
+            NODES,
+            "n1",
+            patch={"status": {"conditions": [lost]}},
+            patch_type=PatchType.STRATEGIC,
+            subresource="status",
+        )
+        lab.boot("n1")  # an agent that starts again after its node was lost
         await asyncio.sleep(0.1)
         await take_away(lab)
         await asyncio.sleep(0.1)
         assert condition(lab) == ("False", "NodeNotReady")
         await asyncio.sleep(5)
         assert condition(lab) == ("True", None)
+
+    tell(story)
+
+
+def test_a_node_stays_ready_when_only_its_agent_begins_anew(tell: Tell) -> None:
+    async def ready(lab: Lab) -> Any:
+        node = await lab.user.get(NODES, "n1")
+        return next(row for row in node["status"]["conditions"] if row["type"] == "Ready")
+
+    async def story(lab: Lab) -> None:
+        lab.boot("n1")
+        await asyncio.sleep(10)
+        before = await ready(lab)
+        assert before["status"] == "True"
+        lab.boot("n1")
+        for _ in range(20):
+            await asyncio.sleep(0.1)
+            now = await ready(lab)
+            assert (now["status"], now["lastTransitionTime"]) == (
+                "True",
+                before["lastTransitionTime"],
+            )
 
     tell(story)
 

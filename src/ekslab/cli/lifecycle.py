@@ -1,5 +1,6 @@
 """What the commands do: start and stop the lab's process tree, and ask it how it is."""
 
+import contextlib
 import difflib
 import json
 import os
@@ -22,17 +23,19 @@ _CALL_S: Final = 5.0
 _UP_S: Final = 120.0  # far beyond what it takes; for machines that are very busy
 _DOWN_S: Final = 20.0
 _POLL_S: Final = 0.02
+_TAIL_BYTES_MOST: Final = 4 << 20
 _UNREACHABLE: Final = (ConnectionError, TimeoutError, FileNotFoundError)
 
 
 def up(home: Home, options: Mapping[str, Any], *, foreground: bool) -> int:
     """Start the lab and wait until its first cluster and its nodes are there."""
     home.prepare()
-    if home.supervisor_pid() is not None:
-        print(f"The lab in {home.path} is running already.\n")
-        return status(home, as_json=False)
     known = home.load_config()
     config = replace(known or LabConfig(), **options)
+    if home.supervisor_pid() is not None:
+        _check_unchangeable(known and replace(known, ephemeral=False), config)
+        print(f"The lab in {home.path} is running already.\n")
+        return status(home, as_json=False)
     _check_unchangeable(known, config)
     _check_offered(config)
     _check_port(config.port)
@@ -196,16 +199,18 @@ def down(home: Home) -> int:
     _end(home, pid)
     config = home.load_config()
     if config is not None and config.ephemeral:
-        shutil.rmtree(home.path)
+        home.delete()
     print("The lab is down.")
     return 0
 
 
 def _end(home: Home, pid: int) -> None:
     try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return
+        control.call(home.socket("clusters"), "POST", "/stop", timeout_s=_CALL_S)
+    except (*_UNREACHABLE, LabError):
+        # A process that does not answer does not keep the lab from ending.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _DOWN_S  # noqa: TID251
     while home.supervisor_pid() == pid:
         if time.monotonic() > deadline:  # noqa: TID251
@@ -286,7 +291,9 @@ def logs(home: Home, process: str | None, *, follow: bool, lines: int) -> int:
 
 def _tail(path: Path, count: int) -> list[str]:
     try:
-        text = path.read_text(errors="replace")
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES_MOST))
+            text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return []
     return text.splitlines()[-count:] if count else []
@@ -315,10 +322,9 @@ def reset(home: Home) -> int:
         return 0
     if not (home.path / "version").exists():
         raise LabError(f"{home.path} is not a lab's directory; nothing was deleted")
-    if home.run.parent != home.path:
-        shutil.rmtree(home.run, ignore_errors=True)
-    shutil.rmtree(home.path)
-    print(f"Deleted {home.path}.")
+    home.delete()
+    left = "; what was not the lab's is left" if home.path.exists() else ""
+    print(f"Deleted the lab in {home.path}{left}.")
     return 0
 
 

@@ -6,16 +6,20 @@ A cluster is a library object, a tenant: it owns its port, its certificate autho
 directory, and shares schemas and documents with every other cluster of its Kubernetes version.
 """
 
+import errno
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock
 from ekslab.kit.ids import Ids
 from ekslab.kit.rng import Rng
 from ekslab.kit.serving import AsgiServer, tcp_listener
 from ekslab.kit.tasks import Service, TaskGroup
+from ekslab.kit.turns import Turns
 from ekslab.kube.api.ports import Answer, Authenticator, Authorizer, Client, Lister, PatchType
 from ekslab.kube.api.requests import ApiRequest, Attributes, Object, UserInfo
 from ekslab.kube.api.resources import Resource
@@ -70,6 +74,7 @@ _FLEET: Final = UserInfo(name="ekslab:fleet", groups=(MASTERS_GROUP, AUTHENTICAT
 # EKS shortens what upstream leaves at a year (EKS user guide, service account tokens).
 _TOKEN_POLICY: Final = TokenPolicy(extended_s=90 * 86_400, most_s=86_400)
 _RENEWAL_CHECK_S: Final = 3600.0
+_REQUESTS_A_TURN: Final = 32  # some 10 ms of work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +144,7 @@ class Cluster:
         )
         self._slices = NodeSlices(config.pod_cidr, now=clock.now)
         self._node_addresses = AddressPool(config.node_cidr, now=clock.now)
+        self._turns = Turns(_REQUESTS_A_TURN)
         self._server: ApiServer | None = None
         self._informers: InformerFactory | None = None
         self._serving: AsgiServer | None = None
@@ -155,7 +161,7 @@ class Cluster:
             OSError: the port cannot be used.
         """
         self._server = self._make_server()
-        listener = tcp_listener(_HOST, self.config.port) if self.config.port is not None else None
+        listener = self._listen()
         port = listener.getsockname()[1] if listener is not None else 0
         ca_pem = self.authority_pem
         await bootstrap(self._server, Advertised(address=_HOST, port=port, client_ca_pem=ca_pem))
@@ -168,6 +174,20 @@ class Cluster:
             await self._serving.start()
         self._boot_standalone()
         self._running = Service(self._run(), name=f"cluster-{self.config.name}")
+
+    def _listen(self) -> socket.socket | None:
+        """The endpoint's socket; where the port it had is another's now, any free one."""
+        port = self.config.port
+        if port is None:
+            return None
+        try:
+            return tcp_listener(_HOST, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or port == 0:
+                raise
+            log = logs.get("cluster")
+            log.warning("port taken, using another", cluster=self.config.name, port=port)
+            return tcp_listener(_HOST, 0)
 
     async def stop(self) -> None:
         """End everything; what is in the data directory stays."""
@@ -337,8 +357,12 @@ class Cluster:
         )
 
     async def handle(self, request: ApiRequest) -> Answer:
-        """Carry out one request: the cluster is itself a `RequestHandler`."""
+        """Carry out one request of a client in this process: the cluster is a `RequestHandler`.
+
+        Bursts of them (a thousand nodes that renew their leases) leave others room to be heard.
+        """
         assert self._server is not None, "the cluster was not started"
+        await self._turns.take()
         return await self._server.handle(request)
 
     async def _run(self) -> None:

@@ -83,13 +83,16 @@ class ClustersProcess:
         self._step(f"AWS endpoint at {self._account['endpoint']}")
         async with endpoint.open(self._account["endpoint"]), TaskGroup("bridge") as tasks:
             tasks.start(bridge.run(), name="bridge")
-            if not self._home.kubeconfig.exists():
+            if not self._home.made.exists():
                 await self._make_first_cluster(endpoint, bridge)
+                self._home.made.touch()
             self._is_made = True
 
     async def _start_control_planes(self, bridge: Bridge) -> None:
         await bridge.control_planes.start_known()
-        if not self._home.kubeconfig.exists():
+        if self._home.made.exists():
+            self._follow_port(bridge)
+        else:
             await bridge.control_planes.start_ahead(
                 first_cluster.NAME, version=self._version, service_cidr=first_cluster.SERVICE_CIDR
             )
@@ -121,6 +124,21 @@ class ClustersProcess:
             raise LabError(f"the account refused the first cluster: {error}") from error
         self._write_kubeconfig(bridge)
 
+    def _follow_port(self, bridge: Bridge) -> None:
+        """Where the first cluster's port was taken meanwhile, the kubeconfig names the new one."""
+        running = bridge.control_planes.get(first_cluster.NAME)
+        if running is None or not self._home.kubeconfig.exists():
+            return
+        text = kubeconfig.with_server(
+            self._home.kubeconfig.read_text(),
+            name=first_cluster.NAME,
+            account=self._config.account,
+            region=self._config.region,
+            url=running.cluster.url,
+        )
+        if text is not None:
+            write_private(self._home.kubeconfig, text)
+
     def _write_kubeconfig(self, bridge: Bridge) -> None:
         running = bridge.control_planes.get(first_cluster.NAME)
         assert running is not None, "an ACTIVE cluster runs"
@@ -139,6 +157,7 @@ class ClustersProcess:
             {
                 ("GET", "/status"): self._status,
                 ("POST", "/nodes"): self._add_nodes,
+                ("POST", "/stop"): process.stop_lab,
             }
         )
 

@@ -1,7 +1,9 @@
 """The lab's directory: everything that outlives a process lies here, and nothing else does.
 
     version          format of this directory
-    lab.json         what `ekslab up` was told, and the ports taken
+    lab.json         what `ekslab up` was told
+    port             of the AWS endpoint, the last time
+    made             there once the first cluster was made
     credentials.json the admin's access key (0600)
     kubeconfig       for `ekslab env`
     cloud/           the account's state
@@ -12,6 +14,7 @@
 Only stdlib: the command line reads it before anything heavy is imported.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -23,6 +26,11 @@ from pathlib import Path
 from typing import Any, Final
 
 FORMAT: Final = "1"
+# Everything a lab makes in its home; nothing else there is ever deleted.
+_NAMES: Final = (
+    "lab.json", "port", "made", "credentials.json", "kubeconfig", "cloud", "clusters", "logs",
+    "run", "version",
+)  # fmt: skip
 _SOCKET_PATH_MOST: Final = 100  # the kernel's limit is 108
 _ROOM_LEAST_MIB: Final = 16  # what a new lab writes until it is up
 
@@ -85,6 +93,11 @@ class Home:
         return self.path / "kubeconfig"
 
     @property
+    def made(self) -> Path:
+        """Its presence says that the first cluster was made: it is the user's own since."""
+        return self.path / "made"
+
+    @property
     def run(self) -> Path:
         """Sockets and lock. Beside the home where the home's path is too long for a socket."""
         inside = self.path / "run"
@@ -103,6 +116,7 @@ class Home:
         Raises:
             LabError: it cannot be written, or another version of ekslab made it.
         """
+        self._refuse_foreign()
         try:
             for folder in (self.path, self.logs, self.cloud, self.clusters, self.run):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,6 +144,29 @@ class Home:
                 f"{self.path} was made by another version of ekslab (format {found}, this one"
                 f" reads {FORMAT}); use that version, or name another directory in EKSLAB_HOME"
             )
+
+    def _refuse_foreign(self) -> None:
+        """A directory with things of somebody else in it is not taken over."""
+        if not self.path.is_dir() or (self.path / "version").exists():
+            return
+        if next(self.path.iterdir(), None) is not None:
+            raise LabError(
+                f"{self.path} is not empty and not a lab's directory, so it was left alone;"
+                " name another one in EKSLAB_HOME"
+            )
+
+    def delete(self) -> None:
+        """Delete what a lab makes, and the directory if nothing else is in it."""
+        for name in _NAMES:
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        if self.run.parent != self.path:
+            shutil.rmtree(self.run, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def _check_owner(self) -> None:
         # The fallback for sockets lies in a shared directory: nobody else may have made it.

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 
 def render(
     *, name: str, account: str, region: str, url: str, authority_pem: str, home: Path
@@ -46,3 +48,20 @@ def render(
         ],
     }
     return json.dumps(config, indent=2) + "\n"
+
+
+def with_server(text: str, *, name: str, account: str, region: str, url: str) -> str | None:
+    """The file with the endpoint of one cluster brought up to date; None if it is, or has none.
+
+    Whatever else stands in the file is the user's and is kept.
+    """
+    config = yaml.load(text, Loader=yaml.CSafeLoader)
+    if not isinstance(config, dict):
+        return None
+    arn = f"arn:aws:eks:{region}:{account}:cluster/{name}"
+    changed = False
+    for entry in config.get("clusters") or ():
+        if entry.get("name") == arn and entry["cluster"].get("server") != url:
+            entry["cluster"]["server"] = url
+            changed = True
+    return json.dumps(config, indent=2) + "\n" if changed else None

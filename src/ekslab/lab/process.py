@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,3 +86,9 @@ def vitals() -> dict[str, Any]:
     """Process id and resident memory, for status."""
     resident_kib = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_KIB
     return {"pid": os.getpid(), "rss_mib": resident_kib // 1024}
+
+
+async def stop_lab(_: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The control API's `POST /stop`: asks the supervisor, our parent, to end the lab."""
+    os.kill(os.getppid(), signal.SIGTERM)
+    return {}

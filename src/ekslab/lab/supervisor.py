@@ -11,6 +11,7 @@ that says it cannot run at all (exit code 78, EX_CONFIG) ends the lab.
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ _PROCESSES: Final = ("cloud", "clusters")
 _PAUSE_S_MOST: Final = 10.0
 _STABLE_S: Final = 30.0
 _STOP_S: Final = 10.0
+_LOG_BYTES_MOST: Final = 16 << 20
 _CRASHES_TOLD_FROM: Final = 3
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -92,6 +94,8 @@ class Supervisor:
             signal.sigtimedwait({signal.SIGCHLD}, 0.5)
         now = time.monotonic()  # noqa: TID251 - the supervisor has no lab clock
         for child in self._children:
+            if not self.foreground:
+                _bound_log(self.home.logs / f"{child.name}.log")
             process = child.process
             if process is None:
                 if now >= child.restart_at_s:
@@ -133,6 +137,16 @@ class Supervisor:
                 child.process.wait()
         for name in _PROCESSES:
             self.home.socket(name).unlink(missing_ok=True)
+
+
+def _bound_log(path: Path) -> None:
+    """Keep a log below its limit: what is over it goes to `<name>.1`, which is overwritten.
+
+    Copied and cut, not renamed: the child goes on appending to the file it was given.
+    """
+    if path.stat().st_size > _LOG_BYTES_MOST:
+        shutil.copyfile(path, path.with_suffix(".log.1"))
+        os.truncate(path, 0)
 
 
 def _die_with_parent() -> None:

@@ -168,29 +168,45 @@ class SimulatedNodes:
         machine.registered_s = now_s
         wanted = registration.node_object(machine.spec, now_s)
         try:
-            node = await self._create_or_adopt(machine, wanted)
+            node, ready_since_s = await self._create_or_adopt(machine, wanted)
         except ApiError as error:
             _log.warning("node cannot register", node=machine.name, error=error.message)
             again = partial(self._work.put_nowait, partial(self._register, machine))
             self._timers.at(now_s + _REGISTER_AGAIN_S, again)
             return
         machine.uid = node["metadata"]["uid"]
+        if ready_since_s is not None:
+            await self._go_on(machine, ready_since_s)
+            return
         for reason, text in registration.NODE_EVENTS:
             self._record_node(machine, reason, text)
         await self._renew(machine)
         ready_s = self._timing.spread(self._timing.node_ready_s, machine.name, "ready")
         self._node_at(self._clock.now() + ready_s, machine, self._become_ready)
 
-    async def _create_or_adopt(self, machine: Machine, wanted: Object) -> Object:
+    async def _create_or_adopt(
+        self, machine: Machine, wanted: Object
+    ) -> tuple[Object, float | None]:
+        """The Node, and since when it is Ready if it was before this agent began."""
         try:
-            return await machine.client.create(NODES, wanted)
+            return await machine.client.create(NODES, wanted), None
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
         # As kubelet's tryRegisterWithAPIServer: an existing Node is taken up.
         node = await machine.client.get(NODES, machine.name)
-        await self._patch_node(machine, wanted["status"])
-        return node
+        is_same = node["spec"].get("providerID", "") == machine.spec.provider_id
+        ready_since_s = registration.ready_since(node) if is_same else None
+        if ready_since_s is None:
+            await self._patch_node(machine, wanted["status"])
+        return node, ready_since_s
+
+    async def _go_on(self, machine: Machine, ready_since_s: float) -> None:
+        """The machine ran all the time, only its agent began anew: the node stays Ready."""
+        machine.registered_s = machine.ready_s = ready_since_s
+        await self._renew(machine)
+        await self._heartbeat(machine)
+        self._pods.node_ready(machine)
 
     async def _become_ready(self, machine: Machine) -> None:
         machine.ready_s = self._clock.now()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ekslab.kit.clock import rfc3339, rfc3339_micro
+from ekslab.kit.clock import parse_rfc3339, rfc3339, rfc3339_micro
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.well_known import LEASES
 
@@ -182,3 +182,11 @@ NODE_EVENTS: Final = (
     ("NodeAllocatableEnforced", "Updated Node Allocatable limit across pods"),
 )
 READY_EVENT: Final = ("NodeReady", "Node {name} status is now: NodeReady")
+
+
+def ready_since(node: Object) -> float | None:
+    """Since when a Node is Ready, in seconds since the epoch; None if it is not."""
+    for row in (node.get("status") or {}).get("conditions") or ():
+        if row["type"] == "Ready" and row["status"] == "True":
+            return parse_rfc3339(row["lastTransitionTime"])
+    return None
