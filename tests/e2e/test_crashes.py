@@ -1,6 +1,7 @@
 """`kill -9` of every process of a lab while it is written to: what was acknowledged is there."""
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -230,7 +231,7 @@ def test_the_cloud_process_dies_during_calls(lab: Lab) -> None:
     assert groups.items() <= made.items()
     kept = eks.list_tags_for_resource(resourceArn=arn)["tags"]
     assert all(int(kept[key][3:]) >= int(value[3:]) for key, value in tags.items())
-    assert "Ready" in lab.kubectl("get nodes")
+    assert re.search(r"\sReady\s", lab.kubectl("get nodes"))
 
 
 def test_what_a_call_made_has_the_same_id_after_a_kill_right_behind_its_answer(lab: Lab) -> None:
@@ -272,7 +273,7 @@ def test_a_lab_without_its_supervisor_ends_and_comes_back_whole(lab: Lab) -> Non
     api = admin(lab)
     assert {urlsplit(api.url).port, urlsplit(after["cloud"]["endpoint"]).port} == ports
     check(api, load)
-    assert "Ready" in lab.kubectl("get nodes")
+    assert re.search(r"\sReady\s", lab.kubectl("get nodes"))
 
 
 def test_down_leaves_no_process_no_port_and_no_lock(lab: Lab) -> None:

@@ -1,6 +1,7 @@
 """The first transcript of the README: what a user types after `ekslab up`."""
 
 import re
+import subprocess
 
 from tests.e2e.lab import Lab
 
@@ -132,6 +133,26 @@ def test_the_api_explains_itself(lab: Lab) -> None:
     assert '"gitVersion": "v1.' in lab.kubectl("get --raw /version")
     assert lab.kubectl("auth can-i create pods") == "yes\n"
     assert re.search(r"^Resources\s+Non-Resource URLs", lab.kubectl("auth can-i --list"))
-    assert "service/kubernetes" in lab.kubectl(
-        "describe service kubernetes"
-    ) or "kubernetes" in lab.kubectl("describe service kubernetes -n default")
+    described = lab.kubectl("describe service kubernetes -n default")
+    assert re.search(r"^IP:\s+172\.20\.0\.1$", described, re.MULTILINE)
+    assert re.search(
+        r"^Endpoints:\s+10\.0\.\d+\.\d+:443,10\.0\.\d+\.\d+:443$", described, re.MULTILINE
+    )
+
+
+def test_pods_are_watched_as_they_come(lab: Lab) -> None:
+    lab.kubectl("run watched --image=busybox --command -- sleep 60")
+    watching = subprocess.Popen(
+        ["kubectl", "get", "pod", "watched", "-w", "--no-headers"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=lab.environment,
+    )
+    try:
+        assert watching.stdout is not None
+        assert watching.stdout.readline().startswith("watched")
+        lab.kubectl("delete pod watched --wait=false")
+        assert any("Terminating" in line for line in watching.stdout)
+    finally:
+        watching.kill()
+        watching.wait()

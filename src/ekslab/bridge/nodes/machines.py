@@ -14,7 +14,7 @@ from ekslab.bridge.aws.mirror import Mirror
 from ekslab.bridge.nodes import groups, sizes
 from ekslab.bridge.nodes.sizes import InstanceType
 from ekslab.bridge.reconciling import ReconcileLoop
-from ekslab.bridge.vpc_cni.manager import AddressManager, Machine
+from ekslab.bridge.vpc_cni.ipamd import AddressManager, Machine
 from ekslab.bridge.vpc_cni.pool import Pool
 from ekslab.cloud.login_token import eks_token
 from ekslab.cloud.ports import Endpoint

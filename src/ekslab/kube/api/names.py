@@ -228,11 +228,6 @@ def is_environment_name(value: str) -> Sequence[str]:
     return _GOOD
 
 
-def is_c_identifier(value: str) -> Sequence[str]:
-    """`MY_NAME`: the older rule of environment variables."""
-    return _GOOD if _C_IDENTIFIER_RE.fullmatch(value) else [_C_IDENTIFIER_TEXT]
-
-
 def is_http_header(value: str) -> Sequence[str]:
     """Names of HTTP headers in probes."""
     return _GOOD if _HEADER_RE.fullmatch(value) else [_HEADER_TEXT]

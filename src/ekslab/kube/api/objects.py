@@ -176,15 +176,3 @@ def encode(
             metadata["managedFields"] = owners
         item.keep_decoded({"metadata": metadata, **rest})
     return item
-
-
-def from_json(raw: bytes, *, resource: str) -> Item:
-    """Make an `Item` of an object's JSON, as a client that speaks HTTP receives it."""
-    obj = orjson.loads(raw)
-    managed = obj["metadata"].get("managedFields")
-    return encode(
-        obj,
-        resource=resource,
-        revision=int(obj["metadata"].get("resourceVersion") or 0),
-        managed=orjson.dumps(managed) if managed else b"",
-    )

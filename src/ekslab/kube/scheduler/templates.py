@@ -119,11 +119,6 @@ class Template:
     preempts: bool
     pinned: frozenset[str] | None
 
-    @property
-    def is_best_effort(self) -> bool:
-        """Whether it requests neither cpu nor memory (balanced allocation skips it then)."""
-        return not (self.requests.get("cpu") or self.requests.get("memory"))
-
 
 def shape_key(pod: Object) -> bytes:
     """Bytes that are equal for pods the scheduler cannot tell apart."""

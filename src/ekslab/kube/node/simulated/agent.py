@@ -13,6 +13,7 @@ from typing import Final
 
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock
+from ekslab.kit.queues import BoundedQueue
 from ekslab.kit.tasks import TaskGroup
 from ekslab.kube.api.errors import ApiError, not_found
 from ekslab.kube.api.objects import Item
@@ -23,7 +24,7 @@ from ekslab.kube.client.informers import Informer
 from ekslab.kube.node.lifecycle import Event
 from ekslab.kube.node.ports import PodAddresses
 from ekslab.kube.node.simulated import registration
-from ekslab.kube.node.simulated.keeping import PodKeeper
+from ekslab.kube.node.simulated.keeping import PodKeeper, Work
 from ekslab.kube.node.simulated.logs import NodeLogs, unreachable
 from ekslab.kube.node.simulated.machine import Machine, new_machine
 from ekslab.kube.node.simulated.registration import NodeSpec
@@ -34,6 +35,7 @@ from ekslab.kube.runtime.events import EventRecorder
 __all__ = ["NodeSpec", "SimulatedNodes"]
 
 _WRITERS: Final = 128
+_WORK_MOST: Final = 4_000_000  # pods and nodes of the largest fleet, each in it at most once
 _BY_NODE: Final = "node"
 _REGISTER_AGAIN_S: Final = 7.0
 _LAST_EVENTS_S: Final = 5.0
@@ -51,8 +53,7 @@ class SimulatedNodes:
         self._clock = clock
         self._timing = timing or Timing()
         self._timers = Timers(clock)
-        # Each pod and node is in the queue at most once, which bounds it.
-        self._work: asyncio.Queue[Callable[[], object]] = asyncio.Queue()
+        self._work: Work = BoundedQueue(limit=_WORK_MOST)
         self._pods = PodKeeper(
             clock=clock,
             timing=self._timing,

@@ -5,7 +5,6 @@ one writer at a time looks at a pod. Upstream: kubelet `kubelet.go` (syncPod) an
 `status/status_manager.go`.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Final
 
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock
+from ekslab.kit.queues import BoundedQueue
 from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.objects import Item
 from ekslab.kube.api.ports import PatchType
@@ -40,7 +40,7 @@ from ekslab.kube.node.status import (
 )
 from ekslab.kube.node.timing import Timing
 
-Work = asyncio.Queue[Callable[[], object]]
+Work = BoundedQueue[Callable[[], object]]
 Record = Callable[[Machine, Object, Event], None]
 
 _RETRY_FIRST_S: Final = 0.5

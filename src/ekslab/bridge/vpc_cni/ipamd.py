@@ -75,10 +75,6 @@ class AddressManager:
             self._wakeup.clear()
             await self._wakeup.wait()
 
-    async def fill_once(self) -> None:
-        """Fill the pool as far as it goes now: before the node says it is ready."""
-        await self._fill()
-
     async def _fill(self) -> float:
         """Fetch until the pool is content; gives how long to wait before trying again."""
         while (growth := self._pool.growth(self._clock.now())) is not None:
