@@ -245,3 +245,96 @@ async def test_stopping_lets_an_answer_finish():
     await stopping
     assert answer.endswith(b"\r\n\r\ndone")
     writer.close()
+
+
+async def test_who_pipelines_and_never_reads_is_not_answered_into_memory():
+    asked = 0
+
+    async def large(_scope, _receive, send):
+        nonlocal asked
+        asked += 1
+        headers = [(b"content-length", b"2000000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"x" * 2_000_000})
+
+    async with served(large) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        await reader.readuntil(b"\r\n\r\n")
+        stopped = -1
+        while stopped != asked:
+            stopped = asked
+            await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.05)
+        # What the kernel holds, and one answer more.
+        assert stopped < 10
+        for _ in range(19):
+            await reader.readexactly(2_000_000)
+            await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(2_000_000)
+        assert asked == 20
+
+
+async def test_garbage_behind_a_request_takes_no_answer_from_it():
+    answer = await asked(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n\0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer
+    _, _, refusal = answer.partition(b"GET /a? ")
+    assert refusal.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer
+
+
+async def test_a_trailer_is_no_header_of_the_request():
+    seen = []
+
+    async def remembering(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        seen.extend(name for name, _ in scope["headers"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with served(remembering) as (reader, writer):
+        writer.write(
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"1\r\nx\r\n0\r\nAuthorization: Bearer y\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+    assert seen == [b"transfer-encoding"]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(b"0\r\nX: ", id="a trailer"),
+        pytest.param(b"1;", id="a chunk extension"),
+    ],
+)
+async def test_what_is_no_body_has_an_end(start):
+    async with served() as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + start)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                writer.write(b"a" * (http.HEAD_BYTES_MOST // 32))
+                await writer.drain()
+            assert (await reader.read()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_who_says_no_more_still_gets_its_answer():
+    """A client that half-closes, as `nc -N` does, is answered although the answer takes time."""
+    done = asyncio.Event()
+
+    async def slow(_scope, receive, send):
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+        headers = [(b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"done"})
+        done.set()
+
+    async with served(slow) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write_eof()
+        assert (await reader.read()).endswith(b"\r\n\r\ndone")
+        assert done.is_set()
+
+
+async def test_http_1_0_is_not_told_to_continue():
+    answer = await asked(b"POST / HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi")
+    assert answer.startswith(b"HTTP/1.1 200 ")

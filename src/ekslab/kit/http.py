@@ -66,8 +66,10 @@ class HttpProtocol(asyncio.Protocol):
         self._incoming: _Exchange | None = None
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._bytes_between = 0
         self._in_head = True
+        self._refused = 0
+        self._at_eof = False
         self._reading_paused = False
         self._drained: asyncio.Future[None] | None = None
         self._write_paused = False
@@ -108,13 +110,13 @@ class HttpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; its callbacks below make the requests."""
-        if self._closing:
+        if self._closing or self._refused:
             return
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MOST:
-                self._refuse(431)
-                return
+        # Heads, trailers, chunk extensions, empty lines: all that is no body.
+        self._bytes_between += len(data)
+        if self._bytes_between > HEAD_BYTES_MOST:
+            self._refuse(431)
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -127,6 +129,13 @@ class HttpProtocol(asyncio.Protocol):
         if incoming is not None and not incoming.begun:
             self._begin(incoming)
 
+    def eof_received(self) -> bool:
+        """The client says no more; without TLS it may still read what it asked for, as with Go."""
+        self._at_eof = True
+        if self._current is not None:
+            self._current.wake()
+        return self._scheme == "http" and self._current is not None
+
     def pause_writing(self) -> None:
         """The transport's buffer is full."""
         self._write_paused = True
@@ -137,6 +146,8 @@ class HttpProtocol(asyncio.Protocol):
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
+        if self._current is None and not self._closing:
+            self._go_on()
 
     # What httptools calls.
 
@@ -151,13 +162,14 @@ class HttpProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._headers.append((name.lower(), value))
+        """One header; a trailer, behind the body, is none."""
+        if self._in_head:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Make the request; it begins when its body, or what has come of it, was parsed too."""
         self._in_head = False
-        self._head_bytes = 0
+        self._bytes_between = 0
         target = self._url
         if target[:1] == b"/":
             raw_path, _, query = target.partition(b"?")
@@ -180,7 +192,7 @@ class HttpProtocol(asyncio.Protocol):
         }
         if self._extensions is not None:
             scope["extensions"] = self._extensions
-        expects = any(
+        expects = version == "1.1" and any(
             name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers
         )
         lasts = self._parser.should_keep_alive() and not self._parser.should_upgrade()
@@ -188,6 +200,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
+        self._bytes_between = 0
         if self._incoming is not None and self._incoming.add(body) > _BODY_AHEAD_MOST:
             self.pause_reading()
 
@@ -213,6 +226,11 @@ class HttpProtocol(asyncio.Protocol):
         else:
             transport.write(head)
             transport.write(body)
+
+    @property
+    def at_eof(self) -> bool:
+        """Whether the client will send no more."""
+        return self._at_eof
 
     @property
     def write_paused(self) -> bool:
@@ -246,10 +264,7 @@ class HttpProtocol(asyncio.Protocol):
             self._closing = True
             self._transport.close()
             return
-        if self._queue:
-            self._start(self._queue.popleft())
-        else:
-            self.resume_reading()
+        self._go_on()
 
     def broken(self) -> None:
         """The answer cannot be ended well."""
@@ -258,12 +273,25 @@ class HttpProtocol(asyncio.Protocol):
 
     def _begin(self, exchange: "_Exchange") -> None:
         exchange.begun = True
-        if self._current is None:
+        if self._current is None and not self._write_paused:
             self._start(exchange)
         else:
             # Pipelined: it waits its turn, and so does what comes behind it.
             self._queue.append(exchange)
             self.pause_reading()
+
+    def _go_on(self) -> None:
+        if self._write_paused:
+            # Who asks on and never reads gets no second answer before it took the first.
+            self.pause_reading()
+        elif self._queue:
+            self._start(self._queue.popleft())
+        elif self._refused:
+            self._refuse(self._refused)
+        elif self._at_eof:
+            self._transport.close()
+        else:
+            self.resume_reading()
 
     def _start(self, exchange: "_Exchange") -> None:
         self._current = exchange
@@ -274,8 +302,17 @@ class HttpProtocol(asyncio.Protocol):
         task.add_done_callback(tasks.discard)
 
     def _refuse(self, code: int) -> None:
-        """What arrived is no request."""
+        """What arrived is no request; whole ones before it get their answers first."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None and incoming in self._queue:
+            self._queue.remove(incoming)
+        if self._current is not None and self._current is not incoming:
+            self._refused = code
+            return
         self._closing = True
+        if incoming is not None and incoming.answering:
+            self._transport.close()
+            return
         text = f"{code} {HTTPStatus(code).phrase}".encode()
         head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n\r\n"
         self._transport.write(_STATUS_LINES[code] + head + text)
@@ -328,22 +365,28 @@ class _Exchange:
                 self._protocol.broken()
             return 0
         self._body = self._body + body if self._body else body
-        self._wake()
+        self.wake()
         return len(self._body)
 
     def complete(self) -> None:
         """The request's body ended."""
         self._complete = True
-        self._wake()
+        self.wake()
         if self._ended:
             self._protocol.finished(self)
 
     def disconnect(self) -> None:
         """The client is gone."""
         self._disconnected = True
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    @property
+    def answering(self) -> bool:
+        """Whether the answer has begun."""
+        return self._started
+
+    def wake(self) -> None:
+        """Whoever waits for the client looks again."""
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 
@@ -377,6 +420,8 @@ class _Exchange:
                 if not self._complete:
                     self._protocol.resume_reading()
                 return {"type": "http.request", "body": body, "more_body": not self._complete}
+            if self._protocol.at_eof:
+                return dict(_DISCONNECT)
             self._protocol.resume_reading()
             self._wakeup = asyncio.get_running_loop().create_future()
             await self._wakeup
@@ -401,7 +446,7 @@ class _Exchange:
         if not more:
             assert self._is_head or self._left <= 0, "the answer is shorter than its length"
             self._ended = True
-            self._wake()
+            self.wake()
             if self._complete or self._expects_continue:
                 # Who waits for "100 Continue" will not send its body any more.
                 self.keep_alive = self.keep_alive and self._complete
