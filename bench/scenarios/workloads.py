@@ -22,18 +22,17 @@ def run(surroundings: Surroundings) -> Sequence[Row]:
     lab, target = surroundings.own_lab, surroundings.cluster
     longest_stall_ms(target)
     target.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-    rows = [_nodes(surroundings), _deployment(target), stall_row(target, "10,000 replicas")]
+    rows = [_nodes(surroundings)]
+    _until(lambda: _daemons_missing(target), lambda missing: missing == 0)
+    rows += [_deployment(target), stall_row(target, "10,000 replicas")]
+    ready = _ready(target)
     lab.down()
     started = time.monotonic()
     lab.ekslab("up")
     target.pids[:] = [lab.pid("clusters")]
-    _until(lambda: _ready(target) == _REPLICAS)
+    _until(lambda: _ready(target) >= ready)
     taken = time.monotonic() - started
-    rows.append(
-        judged(
-            f"restart with {_REPLICAS:,} pods, all known Ready", taken, f"{taken:.1f} s", _RESTART
-        )
-    )
+    rows.append(judged(f"restart with {ready:,} pods Ready", taken, f"{taken:.1f} s", _RESTART))
     return rows
 
 
@@ -66,6 +65,15 @@ def _deployment(target: Target) -> Row:
         shown = f"{ready:,} Ready after {taken:.0f} s"
         return Row(what, shown, _READY.text, "missed: not all", "", server)
     return judged(what, taken, f"{taken:.1f} s", _READY, server_us=server)
+
+
+def _daemons_missing(target: Target) -> int:
+    """Pods of daemon sets that are not Ready yet: they come with the nodes."""
+    sets = target.get("/apis/apps/v1/daemonsets")["items"]
+    return sum(
+        one["status"]["desiredNumberScheduled"] - one["status"].get("numberReady", 0)
+        for one in sets
+    )
 
 
 def _ready(target: Target) -> int:
