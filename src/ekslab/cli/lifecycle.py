@@ -178,7 +178,7 @@ def _next_steps(home: Home, state: Mapping[str, Any]) -> str:
         f"\nThe lab is up: AWS endpoint {state['endpoint']}, account {state['account']},"
         f" region {state['region']}.\n"
         f"Cluster {state['cluster']} (Kubernetes {state['kubernetes_version']})"
-        f" with {state['nodes_ready']} nodes.\n\n"
+        f" with {state['nodes_ready']} node{'' if state['nodes_ready'] == 1 else 's'}.\n\n"
         f'  eval "$({command} env{_home_flag(home)})"\n'
         "  kubectl get nodes -o wide\n"
         "  aws eks describe-cluster --name lab\n"
@@ -337,5 +337,5 @@ def nodes_add(home: Home, count: int, *, cluster: str, instance_type: str) -> in
         )
     except _UNREACHABLE as error:
         raise LabError("the lab is not running; start it with `ekslab up`") from error
-    print(f"Added {answer['added']} nodes to cluster {cluster}.")
+    print(f"Added {answer['added']} node{'' if count == 1 else 's'} to cluster {cluster}.")
     return 0
