@@ -18,6 +18,7 @@ from ekslab.kube.apiserver.kinds.field_errors import (
 
 ANNOTATIONS_BYTES_MOST: Final = 256 * 1024
 STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+_CLASHES_MOST: Final = 10
 _NOTHING: Final[Mapping[str, Any]] = {}
 _CLASHING_FINALIZERS: Final = frozenset({"orphan", "foregroundDeletion"})
 _IMMUTABLE: Final = (
@@ -144,7 +145,8 @@ def _validate_owners(owners: Sequence[Mapping[str, Any]], path: str) -> list[Cau
                 invalid(at, dict(owner), "/v1, Kind=Event is disallowed from being an owner")
             )
         if owner.get("controller"):
-            if controller:
+            # Each names all references: a body full of controllers would cost gigabytes.
+            if controller and len(causes) < _CLASHES_MOST:
                 why = (
                     'Only one reference can have Controller set to true. Found "true" in'
                     f" references for {controller} and {owner.get('name', '')}"

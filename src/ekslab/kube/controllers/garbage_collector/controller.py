@@ -19,6 +19,7 @@ from ekslab.kube.controllers.garbage_collector.plan import (
     OwnerGraph,
     Standing,
     Subject,
+    blocked_owners,
     blocks,
     decide,
     is_ending,
@@ -85,8 +86,9 @@ class GarbageCollector(Controller[Subject]):
                 self._graph.set_owners(subject, (one["uid"] for one in owners))
                 if any(self._owner_item(item, one) is None for one in owners):
                     self.queue.add(subject)
+            blocked = blocked_owners(item.object)
             for one in owners:
-                if not blocks(item.object, one["uid"]):
+                if one["uid"] not in blocked:
                     self._ask_waiting_owner(item, one)
         elif self._graph.owners(subject):
             self._graph.set_owners(subject, ())

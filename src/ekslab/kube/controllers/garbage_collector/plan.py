@@ -79,12 +79,18 @@ def is_ending(obj: Object, finalizer: str) -> bool:
     return "deletionTimestamp" in meta and finalizer in (meta.get("finalizers") or ())
 
 
-def blocks(obj: Object, owner_uid: str) -> bool:
-    """Whether the object keeps its owner from being deleted in the foreground."""
-    return any(
-        one["uid"] == owner_uid and one.get("blockOwnerDeletion")
+def blocked_owners(obj: Object) -> frozenset[str]:
+    """The uids of the owners that the object keeps from being deleted in the foreground."""
+    return frozenset(
+        one["uid"]
         for one in obj["metadata"].get("ownerReferences") or ()
+        if one.get("blockOwnerDeletion")
     )
+
+
+def blocks(obj: Object, owner_uid: str) -> bool:
+    """Whether the object keeps this owner from being deleted in the foreground."""
+    return owner_uid in blocked_owners(obj)
 
 
 def without_owner(obj: Object, owner_uid: str) -> list[Object]:
