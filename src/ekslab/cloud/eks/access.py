@@ -90,7 +90,7 @@ def make_entry(
     policies: Sequence[str] = (),
 ) -> Record:
     """Keep an entry, whoever asked for it; policies are given the whole cluster as scope."""
-    now = state.clock.now()
+    now = state.now()
     _, _, _, _, account, resource = principal.split(":", 5)
     principal_kind, _, _ = resource.partition("/")
     short = principal.rpartition("/")[2]
@@ -149,7 +149,7 @@ def update_access_entry(asked: Asked) -> Wire:
     record = _entry(asked)
     kind = record["wire"]["type"]
     _check_identity(asked, kind)
-    wire: Wire = {"modifiedAt": asked.state.clock.now()}
+    wire: Wire = {"modifiedAt": asked.state.now()}
     if asked.params.get("username") is not None:
         wire["username"] = asked.params["username"]
     if asked.params.get("kubernetesGroups") is not None:
@@ -178,7 +178,7 @@ def associate_access_policy(asked: Asked) -> Wire:
     if arn.removeprefix(_POLICY_PREFIX) not in POLICIES:
         raise invalid_parameter(f"The specified policyArn is not valid: {arn}")
     scope = _scope(asked)
-    now = asked.state.clock.now()
+    now = asked.state.now()
     others = [p for p in record["own"]["policies"] if p["policyArn"] != arn]
     before = [p for p in record["own"]["policies"] if p["policyArn"] == arn]
     associated = {

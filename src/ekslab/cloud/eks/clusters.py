@@ -136,7 +136,7 @@ def _create(asked: Asked) -> Wire:
     wire: Wire = {
         "name": name,
         "arn": state.arn(f"cluster/{name}"),
-        "createdAt": state.clock.now(),
+        "createdAt": state.now(),
         "version": version,
         "roleArn": params["roleArn"],
         "resourcesVpcConfig": {

@@ -57,7 +57,7 @@ def update_nodegroup_config(asked: Asked) -> Wire:
     params = asked.params
     name, group = params["clusterName"], params["nodegroupName"]
     record = _updatable(asked.state, name, group)
-    wire: Wire = {"modifiedAt": asked.state.clock.now()}
+    wire: Wire = {"modifiedAt": asked.state.now()}
     said: list[tuple[str, Any]] = []
     if params.get("scalingConfig"):
         scaling = {**record["wire"]["scalingConfig"], **params["scalingConfig"]}
@@ -136,7 +136,7 @@ def update_nodegroup_version(asked: Asked) -> Wire:
             status="UPDATING",
             version=version,
             releaseVersion=release,
-            modifiedAt=asked.state.clock.now(),
+            modifiedAt=asked.state.now(),
         )
         return updates.begin(asked.state, name, "VersionUpdate", said, nodegroup=group)
 
@@ -176,7 +176,7 @@ def _create(asked: Asked) -> Wire:
     ami_type = _ami_type(params, types, name, group)
     version = params.get("version") or cluster["wire"]["version"]
     _check_version(state, version, cluster["wire"]["version"], name, group)
-    now = state.clock.now()
+    now = state.now()
     wire: Wire = {
         "nodegroupName": group,
         "nodegroupArn": state.arn(f"nodegroup/{name}/{group}/{state.ids.uid()}"),

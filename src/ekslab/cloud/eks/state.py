@@ -56,6 +56,10 @@ class EksState:
         """The key of a record of this account and region."""
         return "/".join((self.account, self.region, *parts))
 
+    def now(self) -> float:
+        """The time as EKS tells it: seconds since the epoch, to the millisecond."""
+        return round(self.clock.now(), 3)
+
     def arn(self, rest: str) -> str:
         """An EKS ARN of this account and region."""
         return f"arn:aws:eks:{self.region}:{self.account}:{rest}"

@@ -31,7 +31,7 @@ def begin(
         "status": "InProgress",
         "type": kind,
         "params": [{"type": name, "value": _text(value)} for name, value in params],
-        "createdAt": state.clock.now(),
+        "createdAt": state.now(),
         "errors": [],
     }
     kept = {**update, "status": "Successful"} if done else update
