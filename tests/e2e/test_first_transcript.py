@@ -142,17 +142,14 @@ def test_the_api_explains_itself(lab: Lab) -> None:
 
 def test_pods_are_watched_as_they_come(lab: Lab) -> None:
     lab.kubectl("run watched --image=busybox --command -- sleep 60")
-    watching = subprocess.Popen(
+    with subprocess.Popen(
         ["kubectl", "get", "pod", "watched", "-w", "--no-headers"],
         stdout=subprocess.PIPE,
         text=True,
         env=lab.environment,
-    )
-    try:
+    ) as watching:
         assert watching.stdout is not None
         assert watching.stdout.readline().startswith("watched")
         lab.kubectl("delete pod watched --wait=false")
         assert any("Terminating" in line for line in watching.stdout)
-    finally:
         watching.kill()
-        watching.wait()

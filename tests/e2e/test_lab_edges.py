@@ -107,7 +107,7 @@ def test_two_labs_stand_side_by_side_and_end_alone(lab: Lab, other: Lab) -> None
     assert aws(other, "ec2").describe_vpcs(VpcIds=[vpc])["Vpcs"]
 
     running = other.status()
-    assert other.ekslab("reset", "--yes") == f"Deleted {other.home}.\n"
+    assert other.ekslab("reset", "--yes") == f"Deleted the lab in {other.home}.\n"
     assert not other.home.exists()
     assert not Path(f"/proc/{running['supervisor']}/cmdline").exists() or is_zombie(
         running["supervisor"]
@@ -169,6 +169,7 @@ def test_commands_of_a_lab_that_does_not_run(tmp_path: Path, command: tuple[str,
 def test_a_damaged_lab_json_is_named(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "home")
     lab.home.mkdir(mode=0o700)
+    (lab.home / "version").write_text("1\n")
     (lab.home / "lab.json").write_text("{")
     assert str(lab.home / "lab.json") in refusal(lab, "up")
 
