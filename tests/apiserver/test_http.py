@@ -218,6 +218,35 @@ async def test_a_watch_streams_lines_until_its_time_is_up(site: Site):
     assert event["object"]["metadata"]["name"] == "settings"
 
 
+async def test_the_first_events_of_a_watch_are_written_as_they_are_taken(site: Site):
+    """Who opens watches and does not read them costs a piece each, not all that is watched."""
+    for index in range(40):
+        value = config_map(f"large-{index:02}")
+        await site.world.client().create(CONFIG_MAPS, {**value, "data": {"a": "x" * 100_000}})
+    app = HttpApp(site.world.server, site.world.authenticator, ids=Ids(Rng(3)))
+    pieces: list[bytes] = []
+    gone = asyncio.Event()
+
+    async def receive() -> Any:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        pieces.append(message.get("body", b""))
+        if b"".join(pieces).count(b"\n") >= 40:
+            gone.set()
+
+    path = "/api/v1/configmaps"
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "https",
+             "path": path, "raw_path": path.encode(), "client": None, "server": None,
+             "query_string": b"watch=true&resourceVersion=0",
+             "headers": [(b"authorization", b"Bearer root")]}  # fmt: skip
+    await app(scope, receive, send)
+    names = [json.loads(line)["object"]["metadata"]["name"] for line in b"".join(pieces).split()]
+    assert names == [f"large-{index:02}" for index in range(40)]
+    assert max(map(len, pieces)) < 1_300_000
+
+
 async def test_a_watch_ends_when_its_client_goes(site: Site):
     headers = {"Authorization": "Bearer root"}
     async with site.http.get(f"{site.url}/api/v1/pods?watch=true", headers=headers) as answer:

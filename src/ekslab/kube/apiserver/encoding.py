@@ -190,6 +190,19 @@ class WatchLines:
         self._first = True
         self.media_type = _JSON
 
+    def pieces(self, events: Sequence[WatchEvent]) -> Iterator[bytes]:
+        """A batch, written as it is taken: who does not read costs one piece, not all there is."""
+        start = size = 0
+        if len(events) > 1:
+            for index, event in enumerate(events):
+                if event.item is not None:
+                    size += sum(map(len, event.item.segments))
+                if size > _PIECE_BYTES:
+                    yield self.encode(events[start : index + 1])
+                    start, size = index + 1, 0
+        if start < len(events):
+            yield self.encode(events[start:] if start else events)
+
     def encode(self, events: Sequence[WatchEvent]) -> bytes:
         """All lines of a batch as one piece."""
         if self._table or self._partial:

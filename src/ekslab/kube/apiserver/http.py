@@ -203,8 +203,10 @@ class HttpApp:
                 tasks.start(_close_with_client(receive, watch), name="disconnect")
                 try:
                     async for events in watch:
-                        piece = lines.encode(events)
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        for piece in lines.pieces(events):
+                            await send(
+                                {"type": "http.response.body", "body": piece, "more_body": True}
+                            )
                 except ApiError as error:
                     last = lines.error(error)
                     await send({"type": "http.response.body", "body": last, "more_body": True})
