@@ -202,6 +202,7 @@ class _Launcher:
             cluster=record.name,
             endpoint=around.endpoint,
             mappings=facts.mappings(),
+            clock=around.clock,
             wall_clock=around.wall_clock,
         )
         cluster = Cluster(

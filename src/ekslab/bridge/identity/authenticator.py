@@ -7,7 +7,7 @@ Token -> checks -> STS at our endpoint verifies the signature -> caller -> acces
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ekslab.bridge.identity import caller as callers
 from ekslab.bridge.identity import mapping, token
@@ -16,10 +16,13 @@ from ekslab.bridge.identity.token import TokenError
 from ekslab.cloud.login_token import CLUSTER_HEADER, PREFIX
 from ekslab.cloud.ports import AwsRequest, Endpoint
 from ekslab.kit import logs
-from ekslab.kit.clock import WallClock
+from ekslab.kit.clock import Clock, WallClock
 from ekslab.kube.api import errors
 from ekslab.kube.api.ports import Credentials
 from ekslab.kube.api.requests import UserInfo
+
+_PASSING: Final = frozenset({429, 500, 502, 503, 504})
+_PAUSES_S: Final = (0.1, 0.4, 1.0)  # a cloud process that was killed is back in about a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,15 @@ class IamAuthenticator:
         cluster: str,
         endpoint: Endpoint,
         mappings: Mappings,
+        clock: Clock,
         wall_clock: WallClock,
         lab_hosts: Collection[str] = (),
     ) -> None:
+        """`clock` paces the tries while STS cannot be reached; `wall_clock` dates tokens."""
         self._cluster = cluster
         self._endpoint = endpoint
         self._mappings = mappings
+        self._clock = clock
         self._wall_clock = wall_clock
         self._lab_hosts = lab_hosts
         self._log = logs.get("iam-authenticator").bind(cluster=cluster)
@@ -90,6 +96,11 @@ class IamAuthenticator:
             body=b"",
         )
         answer = await self._endpoint.handle(request)
+        for pause_s in _PAUSES_S:
+            if answer.status not in _PASSING:
+                break
+            await self._clock.sleep(pause_s)
+            answer = await self._endpoint.handle(request)
         if answer.status != 200:
             raise TokenError(f"STS answered {answer.status}")
         try:
