@@ -1,5 +1,6 @@
 """Clients that know nothing of us: the Kubernetes Python client and boto3, as their users do."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,12 +18,16 @@ NAMESPACE = "foreign"
 @pytest.fixture(scope="module")
 def api(lab: Lab) -> Iterator[client.ApiClient]:
     """The Python client, logged in by the kubeconfig's exec plugin."""
-    made = config.new_client_from_config(config_file=lab.environment["KUBECONFIG"])
-    core = client.CoreV1Api(made)
-    core.create_namespace({"metadata": {"name": NAMESPACE}})
-    yield made
-    core.delete_namespace(NAMESPACE)
-    made.close()
+    with pytest.MonkeyPatch.context() as environment:
+        # The plugin inherits our environment, where moto, if it ran here, has left keys of its own.
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            environment.delenv(name)
+        made = config.new_client_from_config(config_file=lab.environment["KUBECONFIG"])
+        core = client.CoreV1Api(made)
+        core.create_namespace({"metadata": {"name": NAMESPACE}})
+        yield made
+        core.delete_namespace(NAMESPACE)
+        made.close()
 
 
 def deployment(name: str, replicas: int) -> client.V1Deployment:
