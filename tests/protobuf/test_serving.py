@@ -1,7 +1,6 @@
 """A cluster over TLS: what clients that speak protobuf get, and a real kubectl."""
 
 import asyncio
-import shutil
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -154,7 +153,6 @@ async def test_custom_kinds_and_tables_stay_json(site: Site):
     assert (code, media_type, orjson.loads(raw)["kind"]) == (200, JSON, "Table")
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
 async def test_kubectl_creates_and_asks_by_protobuf(site: Site):
     code, shown = await site.kubectl("create", "deployment", "web", "--image=nginx")
     assert (code, shown) == (0, "deployment.apps/web created\n")
@@ -166,7 +164,6 @@ async def test_kubectl_creates_and_asks_by_protobuf(site: Site):
     assert (code, shown) == (0, "1")
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
 async def test_kubectl_explains_by_the_openapi_message(site: Site):
     code, shown = await site.kubectl("explain", "pod.spec", "--output=plaintext-openapiv2")
     assert code == 0, shown

@@ -6,7 +6,6 @@ change feed -> Mirror -> ControlPlanes -> a Cluster with IAM login, default add-
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ from ekslab.bridge.nodes.group_controller import NodeGroupController
 from ekslab.bridge.nodes.machines import Machines
 from ekslab.bridge.nodes.sizes import InstanceType
 from ekslab.cloud.ports import ChangeFeed, Endpoint, Reports
+from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock
 from ekslab.kit.ids import Ids
 from ekslab.kit.rng import Rng
@@ -183,8 +183,10 @@ class _Running:
 
     async def stop(self) -> None:
         """Stop it; what it holds stays on disk."""
-        with suppress(Exception):
+        try:
             await self._service.stop()
+        except Exception:  # noqa: BLE001 - logged; the cluster is to be stopped whatever it was
+            logs.get("eks").exception("components had failed", cluster=self.record.name)
         await self.cluster.stop()
 
 
