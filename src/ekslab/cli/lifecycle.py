@@ -211,12 +211,22 @@ def _end(home: Home, pid: int) -> None:
         # A process that does not answer does not keep the lab from ending.
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
+    # Its lock is let go of a moment before the process is: wait for the process.
     deadline = time.monotonic() + _DOWN_S  # noqa: TID251
-    while home.supervisor_pid() == pid:
+    while home.supervisor_pid() == pid or _is_running(pid):
         if time.monotonic() > deadline:  # noqa: TID251
-            os.kill(pid, signal.SIGKILL)  # its children die with it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # its children die with it
             deadline += _DOWN_S
         time.sleep(_POLL_S)  # noqa: TID251
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process runs still; one that only waits for its parent to notice has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def status(home: Home, *, as_json: bool) -> int:
