@@ -220,3 +220,31 @@ def test_a_pod_is_owned_as_its_go_types_say() -> None:
             "f:volumes": {".": {}, 'k:{"name":"v"}': {".": {}, "f:emptyDir": {}, "f:name": {}}},
         },
     }  # fmt: skip
+
+
+def test_sets_of_fields_are_stored_in_canonical_order() -> None:
+    pod = catalog.load("1.36").type("io.k8s.api.core.v1.Pod")
+    spec = {
+        "nodeSelector": {"zone": "a", "arch": "arm64"},
+        "containers": [
+            {"name": "web", "ports": [{"containerPort": 81}, {"containerPort": 80}]},
+            {"name": "log", "resources": {"requests": {"memory": "1Mi", "cpu": "1"}}},
+        ],
+    }
+    new = {
+        "metadata": {"name": "web", "labels": {"b": "1", "a": "2"}, "finalizers": ["b/b", "a/a"]},
+        "spec": spec,
+        "status": {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"},
+    }
+    created = update(None, new, [], schema=pod)
+    changed = update({"metadata": {"name": "web"}}, new, [], schema=pod)
+    for entry in (*created, *changed):
+        fields = entry["fieldsV1"]
+        assert orjson.dumps(fields) == orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+
+
+def test_layouts_of_long_keys_are_not_remembered_and_are_as_right() -> None:
+    labels = {f"key-{number}": "v" for number in range(200)}
+    entry = update(None, {"metadata": {"labels": labels}}, [])[0]
+    owned = entry["fieldsV1"]["f:metadata"]["f:labels"]
+    assert list(owned) == [".", *sorted(f"f:{key}" for key in labels)]

@@ -7,14 +7,9 @@ Imitates structured-merge-diff `typed/merge.go`, `typed/remove.go` and `merge/up
 from collections.abc import Iterator
 from typing import Any
 
-from ekslab.kube.api.ownership.comparing import (
-    child_schema,
-    element_of,
-    elements_of,
-    is_granular,
-    is_struct_field,
-)
+from ekslab.kube.api.ownership.comparing import is_struct_field
 from ekslab.kube.api.ownership.fieldset import LEAF, FieldSet, Tree, is_member
+from ekslab.kube.api.ownership.whole import child_schema, element_of, elements_of, is_granular
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.schema.model import Kind, ListType, Schema
 
