@@ -233,3 +233,33 @@ PODS = [
 @pytest.mark.parametrize(("path", "value", "expected"), PODS)
 def test_a_pod_is_refused_in_upstreams_words(path: str, value: Any, expected: list[str]) -> None:
     assert wrong(changed(pod(), path, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param("kube-api-access-aaaaa", "kube-api-access-bbbbb", [], id="two names"),
+        pytest.param(
+            "kube-api-access-aaaaa",
+            "kube-api-access-aaaaa",
+            ['spec.volumes[1].name: Duplicate value: "kube-api-access-aaaaa"'],
+            id="one name twice",
+        ),
+        pytest.param("kube-api-access-ccccc", "kube-api-access-ddddd", [], id="others"),
+        pytest.param(
+            "",
+            "kube-api-access-ddddd",
+            ["spec.volumes[0].name: Required value"],
+            id="no name",
+        ),
+    ],
+)
+def test_a_valid_pod_excuses_no_other_however_alike(
+    first: str, second: str, expected: list[str]
+) -> None:
+    assert wrong(changed(pod(), "spec.volumes", volumes("kube-api-access-aaaaa"))) == []
+    assert wrong(changed(pod(), "spec.volumes", volumes(first, second))) == expected
+
+
+def volumes(*names: str) -> list[dict[str, Any]]:
+    return [{"name": name, "emptyDir": {}} for name in names]

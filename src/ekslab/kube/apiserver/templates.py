@@ -12,7 +12,6 @@ Nothing that depends on anything but the body is remembered: authorization, admi
 and the store decide each time.
 """
 
-import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,10 +19,10 @@ from typing import Any, Final
 import orjson
 
 from ekslab.kube.api.requests import Object
+from ekslab.kube.apiserver.kinds.likeness import likeness
 
 _BODIES_MOST: Final = 256
 _BODY_BYTES_MOST: Final = 32_768
-_DRAWN_VOLUME: Final = re.compile(rb"kube-api-access-[a-z0-9]{5}")
 _DRAWN_META: Final = frozenset({"name", "uid", "creationTimestamp"})
 Key = tuple[bytes, object, str, str]
 
@@ -84,5 +83,4 @@ def shape_of(obj: Object) -> bytes:
     the other is.
     """
     meta = {key: value for key, value in obj["metadata"].items() if key not in _DRAWN_META}
-    text = orjson.dumps([meta, obj.get("spec"), obj.get("status")])
-    return _DRAWN_VOLUME.sub(b"", text)
+    return likeness([meta, obj.get("spec"), obj.get("status")])

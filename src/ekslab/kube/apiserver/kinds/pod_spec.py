@@ -15,6 +15,7 @@ from ekslab.kube.apiserver.kinds.field_errors import (
     required,
     too_many,
 )
+from ekslab.kube.apiserver.kinds.likeness import ValidBefore, likeness
 from ekslab.kube.apiserver.kinds.object_meta import validate_annotations, validate_labels
 from ekslab.kube.apiserver.kinds.pod_containers import validate_containers
 from ekslab.kube.apiserver.kinds.pod_resources import validate_requirements
@@ -35,6 +36,7 @@ _SEARCHES_MOST: Final = 32
 _SYSCTL_RE: Final = re.compile(
     r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*"
 )
+_valid_before: Final = ValidBefore()  # of all clusters: they hold the same to be valid
 _COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 _MIRROR: Final = "kubernetes.io/config.mirror"
 
@@ -77,7 +79,20 @@ def validate_pod_annotations(
 
 
 def validate_pod_spec(spec: Mapping[str, Any], path: str) -> list[Cause]:
-    """Everything upstream refuses in a pod spec, in upstream's order."""
+    """Everything upstream refuses in a pod spec, in upstream's order.
+
+    It hangs on nothing but the spec, and specs repeat: one like a valid one is not looked at again.
+    """
+    text = likeness(spec)
+    if text in _valid_before:
+        return []
+    causes = _problems(spec, path)
+    if not causes:
+        _valid_before.add(text)
+    return causes
+
+
+def _problems(spec: Mapping[str, Any], path: str) -> list[Cause]:
     causes: list[Cause] = []
     volumes = spec.get("volumes")
     known = validate_volumes(volumes, f"{path}.volumes", causes) if volumes else {}
