@@ -46,12 +46,14 @@ class Calls:
             AwsFault: it cannot.
         """
         slim = _slim(request, service, region)
-        call = Call(service, region, self._ids.hex(32), self._clock.now(), slim)
-        if mutates:
-            # Before it is made: even a call that fails may have changed something.
-            self._pending.append(call)
-            if not NOT_REPLAYABLE.isdisjoint({(service, action), (service, "*")}):
-                self._needs_checkpoint = True
+        now_s = self._clock.now()
+        if not mutates:
+            return self._engine.read(slim, service=service, region=region, now_s=now_s)
+        call = Call(service, region, self._ids.hex(32), now_s, slim)
+        # Before it is made: even a call that fails may have changed something.
+        self._pending.append(call)
+        if not NOT_REPLAYABLE.isdisjoint({(service, action), (service, "*")}):
+            self._needs_checkpoint = True
         return self.repeat(call)
 
     def repeat(self, call: Call) -> AwsResponse:

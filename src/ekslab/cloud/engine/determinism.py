@@ -93,6 +93,18 @@ def _give_users_their_prefix() -> None:
 
 
 @contextlib.contextmanager
+def at_time(now_s: float) -> Iterator[None]:
+    """Within the block moto's time is `now_s`. Its chance goes on where it was: what reads draw
+    (ids of requests) is not kept.
+    """
+    before, _CallClock.now_s = _CallClock.now_s, now_s
+    try:
+        yield
+    finally:
+        _CallClock.now_s = before
+
+
+@contextlib.contextmanager
 def seeded(seed: str, *, now_s: float | None) -> Iterator[None]:
     """Within the block moto's chance comes from `seed` and its time is `now_s`."""
     from moto.moto_api._internal import mock_random as moto_random

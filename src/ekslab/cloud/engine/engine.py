@@ -8,13 +8,26 @@ credentials, because moto makes boto3 clients lazily; no `AWS_ENDPOINT_URL`, or 
 AWS's managed IAM policies on.
 """
 
+import functools
+import gzip
+import io
 import os
 import re
 import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any
+from urllib.parse import unquote
 
-from ekslab.cloud.engine import checkpoint, determinism, images, managed_policies
+from ekslab.cloud.engine import (
+    answers,
+    checkpoint,
+    data_files,
+    determinism,
+    images,
+    managed_policies,
+    request_ids,
+    shortcuts,
+)
 from ekslab.cloud.gateway.faults import AwsFault
 from ekslab.cloud.gateway.sigv4 import header
 from ekslab.cloud.ports import AwsRequest, AwsResponse
@@ -52,6 +65,7 @@ _ALIASES = {
     "iotdata": "data.iot",
     "mobiletargeting": "pinpoint",
 }
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 _log = logs.get("cloud.engine")
 
 
@@ -71,13 +85,18 @@ class Engine:
     def __init__(self, account_id: str) -> None:
         self.account_id = account_id
         self._maps: dict[str, Any] = {}
+        self._roots: dict[str, Any] = {}
 
     def start(self) -> None:
         """Import moto (0.5 s) and the EC2 backend's data (1 s), and install our corrections."""
         prepare_environment(os.environ)
+        data_files.install()
         determinism.install()
         images.install()
         managed_policies.install()
+        answers.install()
+        request_ids.install()
+        shortcuts.install()
         from ekslab.cloud.subnets import patching
 
         patching.install()
@@ -88,9 +107,7 @@ class Engine:
 
     def backend(self, service: str, region: str) -> Any:
         """Moto's state of a service; IAM and S3 live in region `aws`."""
-        from moto.backends import get_backend
-
-        return get_backend(service)[self.account_id][region]  # type: ignore[call-overload]
+        return _backends(service)[self.account_id][region]
 
     def call(
         self, request: AwsRequest, *, service: str, region: str, seed: str, now_s: float
@@ -103,6 +120,15 @@ class Engine:
         with determinism.seeded(seed, now_s=now_s):
             return self._answer(request, service, region)
 
+    def read(self, request: AwsRequest, *, service: str, region: str, now_s: float) -> AwsResponse:
+        """Let moto answer a call that leaves nothing behind, at the time `now_s`.
+
+        Raises:
+            AwsFault: as `call`.
+        """
+        with determinism.at_time(now_s):
+            return self._answer(request, service, region)
+
     def _answer(self, request: AwsRequest, service: str, region: str) -> AwsResponse:
         from botocore.exceptions import ClientError
         from moto.core.exceptions import ServiceException
@@ -113,7 +139,7 @@ class Engine:
             raise _not_there(f"The service {service} is not available in this lab.")
         wsgi = _wsgi_request(request, service, region, self.account_id)
         try:
-            handler, _ = self._url_map(module).bind_to_environ(wsgi.environ).match()
+            handler = self._handler(module, wsgi)
             return _response(request, handler(wsgi, wsgi.url, dict(wsgi.headers)))
         except NotFound:
             raise _not_there(
@@ -138,14 +164,21 @@ class Engine:
                 "InvalidParameterValue", f"The request could not be handled: {error!r}", status=400
             ) from None
 
-    def _url_map(self, module: str) -> Any:
-        found = self._maps.get(module)
-        if found is None:
-            found = self._maps[module] = self._make_url_map(module)
-        return found
+    def _handler(self, module: str, wsgi: Any) -> Any:
+        """Moto's function for this path. Query and JSON services have but one, at `/`."""
+        if wsgi.path != "/":
+            return self._match(module, wsgi)
+        if module not in self._roots:
+            self._roots[module] = self._match(module, wsgi)
+        return self._roots[module]
+
+    def _match(self, module: str, wsgi: Any) -> Any:
+        if module not in self._maps:
+            self._maps[module] = self._make_url_map(module)
+        handler, _ = self._maps[module].bind_to_environ(wsgi.environ).match()
+        return handler
 
     def _make_url_map(self, module: str) -> Any:
-        from moto.backends import get_backend
         from werkzeug.routing import BaseConverter, Map, Rule
 
         class Regex(BaseConverter):
@@ -157,7 +190,7 @@ class Engine:
 
         if module == "sqs":
             _answer_polls_at_once()
-        regions = get_backend(module)[self.account_id]  # type: ignore[call-overload]
+        regions = _backends(module)[self.account_id]
         region = "us-east-1" if "us-east-1" in regions else "aws"
         rules = [
             Rule(path, endpoint=handler, strict_slashes=False)
@@ -165,6 +198,14 @@ class Engine:
             if path
         ]
         return Map(rules, converters={"regex": Regex}, merge_slashes=False)
+
+
+@functools.cache
+def _backends(service: str) -> Any:
+    """Moto's state of a service, by account and region."""
+    from moto.backends import get_backend
+
+    return get_backend(service)  # type: ignore[call-overload]
 
 
 def _answer_polls_at_once() -> None:
@@ -190,8 +231,6 @@ def _not_there(message: str) -> AwsFault:
 
 def _moto_module(service: str, region: str, request: AwsRequest) -> str | None:
     """Moto's name for the service behind a signing name."""
-    import moto.backend_index
-
     name = _ALIASES.get(service, service)
     if name == "dynamodb":
         target = header(request.headers, "x-amz-target")
@@ -206,6 +245,13 @@ def _moto_module(service: str, region: str, request: AwsRequest) -> str | None:
         host = f"http://sesv2.{region}.amazonaws.com"
     else:
         host = f"http://{name}.{region}.amazonaws.com"
+    return _module_of_host(host)
+
+
+@functools.lru_cache(maxsize=1024)
+def _module_of_host(host: str) -> str | None:
+    import moto.backend_index
+
     for backend, pattern in moto.backend_index.backend_url_patterns:
         if pattern.match(host):
             return str(backend)
@@ -213,35 +259,40 @@ def _moto_module(service: str, region: str, request: AwsRequest) -> str | None:
 
 
 def _wsgi_request(request: AwsRequest, service: str, region: str, account_id: str) -> Any:
-    from werkzeug.test import EnvironBuilder
     from werkzeug.wrappers import Request
 
-    # moto finds the region in the user agent first, and obeys a header that names the account.
-    dropped = {"user-agent", "x-moto-account-id", "host", "content-length", "transfer-encoding"}
-    headers = [(name, value) for name, value in request.headers if name.lower() not in dropped]
-    headers += [("User-Agent", f"region/{region}"), ("x-moto-account-id", account_id)]
-    host = header(request.headers, "host") or "localhost"
+    environ: dict[str, Any] = {}
+    for name, value in request.headers:
+        key = "HTTP_" + name.upper().replace("-", "_")
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
     body = request.body
-    if service != "s3" and header(request.headers, "content-encoding") == "gzip":
-        import gzip
-
+    if service != "s3" and environ.get("HTTP_CONTENT_ENCODING") == "gzip":
         body = gzip.decompress(body)
-        headers = [(name, value) for name, value in headers if name.lower() != "content-encoding"]
-    environ = EnvironBuilder(
-        method=request.method,
-        path=re.sub("^//+", "/", request.raw_path) or "/",
-        query_string=request.query,
-        base_url=f"http://{_safe_host(host)}/",
-        headers=headers,
-        data=body,
-    ).get_environ()
-    query = f"?{request.query}" if request.query else ""
-    environ["RAW_URI"] = environ["REQUEST_URI"] = request.raw_path + query
+        del environ["HTTP_CONTENT_ENCODING"]
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
+    host = environ.get("HTTP_HOST", "")
+    raw_uri = request.raw_path + (f"?{request.query}" if request.query else "")
+    path = re.sub("^//+", "/", request.raw_path) or "/"
+    environ |= {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote(path, "latin-1"),  # WSGI carries bytes as latin-1
+        "QUERY_STRING": request.query,
+        "RAW_URI": raw_uri,
+        "REQUEST_URI": raw_uri,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_HOST": host if _HOST.fullmatch(host) else "localhost",
+        # moto finds the region in the user agent first, and obeys a header naming the account.
+        "HTTP_USER_AGENT": f"region/{region}",
+        "HTTP_X_MOTO_ACCOUNT_ID": account_id,
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+    }
     return Request(environ)
-
-
-def _safe_host(host: str) -> str:
-    return host if re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", host) else "localhost"
 
 
 def _response(request: AwsRequest, result: Any) -> AwsResponse:

@@ -115,30 +115,59 @@ class RestMatch:
     labels: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """The path of an operation; `required` are the parts of a query it must have."""
+
+    operation: str
+    method: str
+    start: str
+    pattern: re.Pattern[str]
+    required: tuple[str, ...]
+
+
 class RestRouter:
-    """Method and raw path -> operation, from the `http` traits of a service model."""
+    """Method and raw path -> operation, from the `http` traits of a service model.
+
+    Templates are kept by method and first segment (`clusters`), so that a few are tried and not
+    all; those that begin with a label (`/{Bucket}`) are tried with every segment.
+    """
 
     def __init__(self, operations: Mapping[str, Mapping[str, Any]]) -> None:
-        entries = []
+        templates = []
         for name, http in operations.items():
             path, _, query = str(http["requestUri"]).partition("?")
             required = tuple(part for part in query.split("&") if part)
-            entries.append((str(http["method"]), _pattern(path), required, len(path), name))
+            start = _first_segment(path)
+            pattern = _pattern(path)
+            templates.append((_Template(name, str(http["method"]), start, pattern, required), path))
         # The longest template first: `/a/{x}/b` is more than `/a/{x}` with a slash in x.
-        entries.sort(key=lambda entry: (len(entry[2]), entry[3]), reverse=True)
-        self._entries = entries
+        templates.sort(key=lambda entry: (len(entry[0].required), len(entry[1])), reverse=True)
+        self._starts = {entry.start for entry, _ in templates if not entry.start.startswith("{")}
+        self._templates: dict[tuple[str, str], list[_Template]] = {}
+        for start in (*self._starts, "{"):
+            for entry, _ in templates:
+                if entry.start == start or entry.start.startswith("{"):
+                    self._templates.setdefault((entry.method, start), []).append(entry)
 
     def find(self, method: str, raw_path: str, query: str) -> RestMatch | None:
         """The operation a request names, or None."""
-        present = {part.partition("=")[0] for part in query.split("&")} | set(query.split("&"))
-        for entry_method, pattern, required, _, name in self._entries:
-            if entry_method != method or not all(part in present for part in required):
+        start = _first_segment(raw_path)
+        known = start if start in self._starts else "{"
+        parts = query.split("&")
+        present = {part.partition("=")[0] for part in parts}.union(parts)
+        for template in self._templates.get((method, known), ()):
+            if template.required and not present.issuperset(template.required):
                 continue
-            match = pattern.fullmatch(raw_path)
+            match = template.pattern.fullmatch(raw_path)
             if match is not None:
                 labels = {key: unquote(value) for key, value in match.groupdict().items()}
-                return RestMatch(name, labels)
+                return RestMatch(template.operation, labels)
         return None
+
+
+def _first_segment(path: str) -> str:
+    return path[1:].partition("/")[0]
 
 
 @functools.lru_cache(maxsize=64)

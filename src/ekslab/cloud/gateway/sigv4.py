@@ -10,6 +10,7 @@ is what an EKS token is. Rules of AWS kept here:
 - `host` must be signed.
 """
 
+import functools
 import hashlib
 import hmac
 import re
@@ -67,13 +68,16 @@ class Signed:
 
 def header(headers: Sequence[tuple[str, str]], name: str) -> str:
     """The first value of a header, empty if it is absent. `name` is lower case."""
-    return next((value for key, value in headers if key.lower() == name), "")
+    for key, value in headers:
+        if key == name or key.lower() == name:
+            return value
+    return ""
 
 
 def query_pairs(query: str) -> list[tuple[str, str]]:
     """The parameters of a raw query string, percent-decoded, in order, blanks kept."""
     pairs = []
-    for part in query.split("&"):
+    for part in query.split("&") if query else ():
         if part:
             name, _, value = part.partition("=")
             pairs.append((unquote(name.replace("+", " ")), unquote(value.replace("+", " "))))
@@ -272,19 +276,15 @@ def _assemble(
 
 
 def _check_date(signed: Signed, now_s: float) -> None:
-    try:
-        date_s = (
-            datetime.strptime(signed.amz_date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-        )
-    except ValueError:
-        raise DoorFault(Refusal.MALFORMED, "X-Amz-Date is no date.") from None
-    now = _amz_date(now_s)
+    date_s = _seconds_of(signed.amz_date)
+    if date_s is None:
+        raise DoorFault(Refusal.MALFORMED, "X-Amz-Date is no date.")
     if date_s > now_s + HEADER_SKEW_S:
         limit = _amz_date(now_s + HEADER_SKEW_S)
         raise DoorFault(
             Refusal.SKEWED,
             f"Signature not yet current: {signed.amz_date} is still later than {limit} "
-            f"({now} + 5 min.)",
+            f"({_amz_date(now_s)} + 5 min.)",
         )
     life_s, words = HEADER_SKEW_S, "5 min."
     if signed.expires_s is not None:
@@ -295,8 +295,18 @@ def _check_date(signed: Signed, now_s: float) -> None:
         limit = _amz_date(now_s - life_s)
         raise DoorFault(
             Refusal.SKEWED,
-            f"Signature expired: {signed.amz_date} is now earlier than {limit} ({now} - {words})",
+            f"Signature expired: {signed.amz_date} is now earlier than {limit} "
+            f"({_amz_date(now_s)} - {words})",
         )
+
+
+@functools.lru_cache(maxsize=256)
+def _seconds_of(amz_date: str) -> float | None:
+    """The time that `yyyymmddThhmmssZ` names. Clients sign many requests of one second."""
+    try:
+        return datetime.strptime(amz_date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 def _check_payload(request: AwsRequest) -> None:
@@ -310,10 +320,17 @@ def _check_payload(request: AwsRequest) -> None:
 def _signature(request: AwsRequest, signed: Signed, secret: str) -> str:
     canonical = hashlib.sha256(_canonical_request(request, signed).encode()).hexdigest()
     to_sign = f"{ALGORITHM}\n{signed.amz_date}\n{signed.scope}\n{canonical}"
+    key = _signing_key(secret, signed.scope_date, signed.region, signed.service)
+    return hmac.digest(key, to_sign.encode(), "sha256").hex()
+
+
+@functools.lru_cache(maxsize=1024)
+def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """What a secret signs with on one day, in one region, for one service."""
     key = f"AWS4{secret}".encode()
-    for part in (signed.scope_date, signed.region, signed.service, "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+    for part in (date, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 def _canonical_request(request: AwsRequest, signed: Signed) -> str:
@@ -324,12 +341,11 @@ def _canonical_request(request: AwsRequest, signed: Signed) -> str:
         for name, value in query_pairs(request.query)
         if signed.expires_s is None or name.lower() != "x-amz-signature"
     )
-    values: dict[str, list[str]] = {}
+    values: dict[str, str] = {}
     for name, value in request.headers:
-        values.setdefault(name.lower(), []).append(" ".join(value.split()))
-    header_lines = "".join(
-        f"{name}:{','.join(values.get(name, []))}\n" for name in signed.signed_headers
-    )
+        key, trimmed = name.lower(), " ".join(value.split())
+        values[key] = f"{values[key]},{trimmed}" if key in values else trimmed
+    header_lines = "".join([f"{name}:{values.get(name, '')}\n" for name in signed.signed_headers])
     return "\n".join(
         [
             request.method.upper(),
