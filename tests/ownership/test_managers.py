@@ -4,12 +4,18 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.ownership import managers
+from ekslab.kube.api.ownership.comparing import compare
+from ekslab.kube.api.ownership.whole import zero
 from ekslab.kube.api.schema import catalog
+from ekslab.kube.api.schema.checking import Checker, FieldValidation
 from ekslab.kube.api.schema.model import Schema
 from tests.patches.shapes import DEPLOYMENT, SERVICE
+from tests.schema.bodies import objects
 
 
 def deployment(*, image: str = "nginx", replicas: int = 1, **labels: str) -> dict[str, Any]:
@@ -248,3 +254,25 @@ def test_layouts_of_long_keys_are_not_remembered_and_are_as_right() -> None:
     entry = update(None, {"metadata": {"labels": labels}}, [])[0]
     owned = entry["fieldsV1"]["f:metadata"]["f:labels"]
     assert list(owned) == [".", *sorted(f"f:{key}" for key in labels)]
+
+
+KINDS = [("v1", "Pod"), ("apps/v1", "Deployment"), ("v1", "Service"), ("v1", "Event"),
+         ("batch/v1", "CronJob"), ("coordination.k8s.io/v1", "Lease")]  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_creation_takes_what_setting_every_field_of_a_zero_object_takes(data: Any) -> None:
+    known = catalog.load("1.36")
+    api_version, kind = data.draw(st.sampled_from(KINDS))
+    schema = known.schema_of(known.by_kind[api_version, kind])
+    body = orjson.dumps(data.draw(objects(schema, 5)))
+    try:
+        checked = Checker(known).decode(
+            body, schema, kind=kind, api_version=api_version, mode=FieldValidation.IGNORE
+        )
+    except ApiError:
+        return
+    slow, fast = compare(zero(schema), checked.obj, schema), compare(None, checked.obj, schema)
+    assert orjson.dumps(fast.taken.tree) == orjson.dumps(slow.taken.tree)
+    assert not fast.removed

@@ -7,29 +7,23 @@ as leaves. Imitates structured-merge-diff `typed/toset.go` and `typed/compare.go
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 from ekslab.kube.api.ownership.fieldset import LEAF, FieldSet, Tree, node
 from ekslab.kube.api.ownership.whole import (
     ABSENT,
     child_schema,
+    created,
     declared_fields,
     elements_of,
     is_granular,
+    ownable,
     undeclared,
     whole,
-    zero,
 )
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.schema.model import Schema
 
-_UNOWNED_METADATA: Final = frozenset(
-    {
-        "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation",
-        "managedFields", "resourceVersion",
-    }
-)  # fmt: skip
 _Nodes = tuple[Tree | None, Tree | None]
 _SAME: Final[_Nodes] = (None, None)
 _NO_FIELDS: Final = FieldSet()
@@ -53,29 +47,14 @@ def of(obj: Object, schema: Schema) -> FieldSet:
 
 
 def compare(old: Object | None, new: Object, schema: Schema) -> Comparison:
-    """What changed from `old` to `new`. An object that was not there is compared with the zero
-    value of its Go type, in which fields without `omitempty` exist already.
-    """
-    before = _ownable_zero(schema) if old is None else ownable(old)
-    taken, removed = _changed(before, ownable(new), schema)
+    """What changed from `old` (None: it was not there) to `new`."""
+    if old is None:
+        return Comparison(FieldSet(created(new, schema)), _NO_FIELDS)
+    taken, removed = _changed(ownable(old), ownable(new), schema)
     return Comparison(
         FieldSet(_without_meta(taken)) if taken else _NO_FIELDS,
         FieldSet(_without_meta(removed)) if removed else _NO_FIELDS,
     )
-
-
-def ownable(obj: Object) -> Object:
-    """The object without what nobody owns (upstream's `stripMeta`)."""
-    rest = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
-    meta = rest.get("metadata")
-    if isinstance(meta, dict):
-        rest["metadata"] = {k: v for k, v in meta.items() if k not in _UNOWNED_METADATA}
-    return rest
-
-
-@lru_cache(maxsize=2048)
-def _ownable_zero(schema: Schema) -> Object:
-    return ownable(zero(schema))
 
 
 def is_struct_field(schema: Schema | None, key: str) -> bool:

@@ -120,6 +120,8 @@ def after_update(
     if not change.taken and not change.removed:
         return managed
     mine = _Entry(manager, "Update", api_version, subresource, time, change.taken)
+    if not managed:
+        return [mine.wire()] if change.taken else []
     entries = [_Entry.kept(each) for each in managed]
     before = next((each for each in entries if each.identity == mine.identity), None)
     if change.taken and before is not None:

@@ -1,4 +1,4 @@
-"""Every path of a value that is new or gone, the value's own included, as a canonical tree.
+"""Every path of a value that is new or gone, as a canonical tree.
 
 What hangs below an object depends on its type and on which keys it has, hardly ever on its values:
 the ports of all containers have one and the same tree. So the tree's layout is found out once per
@@ -18,6 +18,14 @@ from ekslab.kube.api.schema.model import Kind, ListType, Presence, Schema
 ABSENT: Final = object()
 """Stands for a field that is not there; null is there."""
 
+_UNOWNED: Final = frozenset({"apiVersion", "kind"})
+_UNOWNED_METADATA: Final = frozenset(
+    {
+        "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation",
+        "managedFields", "resourceVersion",
+    }
+)  # fmt: skip
+_OWNED: Final[frozenset[str]] = frozenset()
 _LAYOUTS_MOST: Final = 16_384
 _KEYS_MOST: Final = 16
 _KEYS_LONGEST: Final = 1_024
@@ -104,6 +112,79 @@ def _layout(schema: Schema | None, keys: tuple[str, ...]) -> _Layout:
     is_constant = all(branch.key is None for branch in branches)
     tree = {branch.element: branch.tree for branch in branches} if is_constant else None
     return _Layout(tuple(branches), tree)
+
+
+class _Part(NamedTuple):
+    """One field of a value whose type was there before with nothing set.
+
+    Attributes:
+        zero: what stood there; `ABSENT` if nothing did.
+        is_struct: a zero struct stood there, which is looked into.
+        unowned: fields below it that nobody owns.
+    """
+
+    element: str
+    key: str
+    zero: Any
+    is_leaf: bool
+    is_struct: bool
+    schema: Schema | None
+    unowned: frozenset[str]
+
+
+def ownable(obj: Object) -> Object:
+    """The object without what nobody owns (upstream's `stripMeta`)."""
+    rest = {key: value for key, value in obj.items() if key not in _UNOWNED}
+    meta = rest.get("metadata")
+    if isinstance(meta, dict):
+        rest["metadata"] = {k: v for k, v in meta.items() if k not in _UNOWNED_METADATA}
+    return rest
+
+
+def created(obj: Object, schema: Schema) -> Tree:
+    """What a new object takes. It is compared with the zero value of its Go type, in which fields
+    without `omitempty` exist already: they are taken only if they hold something else.
+    """
+    return _set(obj, schema, _UNOWNED)
+
+
+def _set(value: Object, schema: Schema | None, unowned: frozenset[str] = _OWNED) -> Tree:
+    """The paths below a zero struct that were set."""
+    parts, constant = _parts(schema, tuple(value), unowned)
+    if constant is not None:
+        return constant
+    tree = {}
+    for element, key, zero_value, is_leaf, is_struct, child, below in parts:
+        each = value[key]
+        if is_struct:
+            if each and (fields := _set(each, child, below)):
+                tree[element] = fields
+        elif zero_value is ABSENT:
+            tree[element] = LEAF if is_leaf else whole(each, child)
+        elif each != zero_value:
+            found = LEAF if is_leaf else whole(each, child)
+            tree[element] = {k: v for k, v in found.items() if k != SELF}
+    return tree
+
+
+@lru_cache(maxsize=_LAYOUTS_MOST)
+def _parts(
+    schema: Schema | None, keys: tuple[str, ...], unowned: frozenset[str]
+) -> tuple[tuple[_Part, ...], Tree | None]:
+    """The parts of such a value in canonical order; the tree itself if it hangs on no value."""
+    declared = declared_fields(schema)
+    parts = []
+    for key in keys:
+        if key in unowned:
+            continue
+        element, zero_value, is_leaf, child = declared.get(key) or undeclared(key, schema)
+        is_meta = unowned is _UNOWNED and key == "metadata"
+        is_struct = is_meta or (zero_value.__class__ is dict and not is_leaf)
+        below = _UNOWNED_METADATA if is_meta else _OWNED
+        parts.append(_Part(element, key, zero_value, is_leaf, is_struct, child, below))
+    parts.sort(key=lambda part: part.element)
+    is_constant = all(part.zero is ABSENT and part.is_leaf for part in parts)
+    return tuple(parts), {part.element: LEAF for part in parts} if is_constant else None
 
 
 def declared_fields(schema: Schema | None) -> dict[str, DeclaredField]:
