@@ -21,6 +21,8 @@ between the two, otherwise the patch's element goes first:
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import orjson
+
 from ekslab.kube.api.errors import ApiError, bad_request
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.schema.model import Schema
@@ -40,6 +42,8 @@ _ABSENT: Final = object()
 _SCALARS: Final = frozenset({str, int, float, bool})
 
 _Identity = Callable[[Any], str]
+_Fresh = Callable[[Any], Any]
+"""Makes of a patch's value what is new to the object: without nulls and directives."""
 
 
 def apply(obj: Object, patch: object, schema: Schema) -> Object:
@@ -55,10 +59,20 @@ def apply(obj: Object, patch: object, schema: Schema) -> Object:
         raise bad_request(
             f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
         )
-    return _merge_map(obj, patch, schema)
+    return _merge_map(obj, patch, schema, _as_it_is if _is_plain(patch) else _without_directives)
 
 
-def _merge_map(original: Object, patch: Object, schema: Schema | None) -> Object:
+def _is_plain(patch: Object) -> bool:
+    """False if the patch may hold nulls or directives; most hold none."""
+    text = orjson.dumps(patch)
+    return b'"$' not in text and b"null" not in text
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _merge_map(original: Object, patch: Object, schema: Schema | None, fresh: _Fresh) -> Object:
     """The object with the patch merged in; `original` itself if that changes nothing."""
     if _PATCH in patch:
         return _obey_in_map(patch)
@@ -68,7 +82,7 @@ def _merge_map(original: Object, patch: Object, schema: Schema | None) -> Object
     result: Object | None = None
     for key, value in patch.items():
         old = original.get(key, _ABSENT)
-        new = _ABSENT if value is None else _merged(old, value, _field(schema, key))
+        new = _ABSENT if value is None else _merged(old, value, _field(schema, key), fresh)
         if new is old or new is _DROP:
             continue
         if result is None:
@@ -92,7 +106,7 @@ def _merge_with_directives(original: Object, patch: Object, schema: Schema | Non
         if value is None:
             result.pop(key, None)
             continue
-        new = _merged(result.get(key, _ABSENT), value, _field(schema, key))
+        new = _merged(result.get(key, _ABSENT), value, _field(schema, key), _without_directives)
         if new is not _DROP:
             result[key] = new
     return result
@@ -109,19 +123,19 @@ def _obey_in_map(patch: Object) -> Object:
     raise _rejected()
 
 
-def _merged(old: Any, value: Any, schema: Schema | None) -> Any:
+def _merged(old: Any, value: Any, schema: Schema | None, fresh: _Fresh) -> Any:
     """A field's new value: `old` itself if it stays, `_DROP` if it should not be there at all."""
     kind = value.__class__
     if kind is dict and old.__class__ is dict:
         if schema is None or "replace" not in schema.patch_strategy:
-            return old if old == value else _merge_map(old, value, schema)
+            return old if old == value else _merge_map(old, value, schema, fresh)
     elif kind is list:
         if old.__class__ is list and _merges(schema):
             assert schema is not None
-            return old if old == value else _merge_list(old, value, schema)
+            return old if old == value else _merge_list(old, value, schema, fresh)
     elif kind is not dict:
         return old if old.__class__ is kind and old == value else value
-    return _without_directives(value)
+    return fresh(value)
 
 
 def _field(schema: Schema | None, key: str) -> Schema | None:
@@ -177,7 +191,9 @@ def _merge_ordered_lists(result: Object, patch: Object, schema: Schema | None) -
         if old is None:
             merged = _without_directives(new)
         elif new is not None:
-            merged = _merge_list(old, new, field) if field and _merges(field) else new
+            merged = new
+            if field is not None and _merges(field):
+                merged = _merge_list(old, new, field, _without_directives)
         result[key] = _in_order(merged, order, old or [], identity)
         done.add(key)
     return done
@@ -197,7 +213,7 @@ def _check_order(elements: Sequence[Any], order: Sequence[Any], identity: _Ident
             )
 
 
-def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[Any]:
+def _merge_list(original: list[Any], patch: list[Any], schema: Schema, fresh: _Fresh) -> list[Any]:
     if not original and not patch:
         return original
     if not any(isinstance(element, dict) for element in (*original, *patch)):
@@ -210,7 +226,7 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[A
     if _is_paired(original, patch, merge_key):
         # What a writer of status sends: the elements that are there, in their order.
         return [
-            old if old == new else _merge_map(old, new, schema.element)
+            old if old == new else _merge_map(old, new, schema.element, fresh)
             for old, new in zip(original, patch, strict=True)
         ]
     original, patch = _obey_in_list(original, patch, identity)
@@ -219,11 +235,10 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[A
     for element in patch:
         place = places.get(identity(element))
         if place is not None:
-            merged[place] = _merge_map(merged[place], element, schema.element)
+            merged[place] = _merge_map(merged[place], element, schema.element, fresh)
         else:
-            fresh = _without_directives(element)
             places[identity(element)] = len(merged)
-            merged.append(fresh)
+            merged.append(fresh(element))
     return _in_order(merged, patch, original, identity)
 
 
