@@ -4,7 +4,6 @@ Keys of records: `ACCOUNT/REGION/CLUSTER[/CHILD]`. A record holds `wire`, the ob
 shows it, and `own`, what EKS knows beside.
 """
 
-import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from ekslab.cloud.eks.faults import (
 )
 from ekslab.cloud.engine.engine import Engine
 from ekslab.cloud.identities import Caller, Identities
+from ekslab.cloud.paging import offset_of, token_at
 from ekslab.cloud.records import Record, Records
 from ekslab.kit.clock import Clock
 from ekslab.kit.ids import Ids
@@ -126,19 +126,15 @@ def page(asked: Asked, names: Sequence[Any], member: str) -> Wire:
     end = start + size
     answer: Wire = {member: list(names[start:end])}
     if end < len(names):
-        token = orjson.dumps([asked.action, end])
-        answer["nextToken"] = base64.urlsafe_b64encode(token).decode()
+        answer["nextToken"] = token_at(end, action=asked.action)
     return answer
 
 
 def _token_offset(token: str | None, action: str) -> int:
     if not token:
         return 0
-    try:
-        made_for, offset = orjson.loads(base64.urlsafe_b64decode(token))
-    except ValueError:
-        made_for, offset = "", 0
-    if made_for != action or not isinstance(offset, int) or offset < 0:
+    offset = offset_of(token, action=action)
+    if offset is None:
         raise invalid_parameter("Invalid nextToken")
     return offset
 

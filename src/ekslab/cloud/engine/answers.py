@@ -34,7 +34,7 @@ def install() -> None:
     query: Any = serialize.QuerySerializer
     if getattr(query, "_ekslab_writes", False):
         return
-    original = serialize.ResponseSerializer._serialize_result  # noqa: SLF001 - moto's own hook
+    original: Any = serialize.ResponseSerializer._serialize_result  # noqa: SLF001 - moto's own hook
     operations = _Operations()
 
     def serialize_result(serializer: Any, answer: dict[str, Any], result: Any) -> Any:

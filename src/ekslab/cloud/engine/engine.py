@@ -25,6 +25,7 @@ from ekslab.cloud.engine import (
     determinism,
     images,
     managed_policies,
+    paging,
     request_ids,
     shortcuts,
 )
@@ -95,6 +96,7 @@ class Engine:
         images.install()
         managed_policies.install()
         answers.install()
+        paging.install()
         request_ids.install()
         shortcuts.install()
         from ekslab.cloud.subnets import patching
@@ -148,6 +150,8 @@ class Engine:
         except HTTPException as error:
             answer = error.get_response(wsgi.environ)
             return AwsResponse(answer.status_code, tuple(answer.headers), answer.get_data())
+        except AwsFault:
+            raise  # one of our own corrections refused
         except ServiceException as error:
             raise AwsFault(error.code, error.message) from None
         except ClientError as error:

@@ -14,9 +14,10 @@ def install() -> None:
     from moto.core.utils import method_names_from_class
     from moto.ec2.models import core
 
-    if not hasattr(responses.method_names_from_class, "cache_info"):
+    module = vars(responses)
+    if module["method_names_from_class"] is method_names_from_class:
         known = functools.cache(lambda kind: frozenset(method_names_from_class(kind)))
-        vars(responses)["method_names_from_class"] = known
+        module["method_names_from_class"] = known
     tagged: Any = core.TaggedEC2Resource
     tagged.get_tags = _tags
 

@@ -22,18 +22,34 @@ _EC2_IDS: Final[Mapping[str, tuple[str, str]]] = {
     "InstanceId": ("i", "InvalidInstanceID.Malformed"),
     "ImageId": ("ami", "InvalidAMIID.Malformed"),
 }
+# Operations that give no pages of things named by id, and EC2's name for the ids.
+_WHOLE_BY_ID: Final[Mapping[str, tuple[str, str]]] = {
+    "DescribeInstances": ("InstanceId", "instancesSet"),
+    "DescribeInstanceStatus": ("InstanceId", "instancesSet"),
+    "DescribeNetworkInterfaces": ("NetworkInterfaceId", "networkInterfaceIdSet"),
+    "DescribeVolumes": ("VolumeId", "volumeSet"),
+}
+# Where the model says nothing: EC2 API reference, `MaxResults`.
+_PAGE_LEAST: Final = 5
+_PAGE_MOST: Final = 1000
+_NUMBERS: Final = frozenset({"integer", "long"})
+_NUMBER: Final = re.compile(r"[-+]?[0-9]{1,18}")
 _HEX: Final = re.compile(r"[0-9a-f]{8}(?:[0-9a-f]{9})?")
 
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A member of a request: `wire` is its name in the form, `field` the one in messages."""
+    """A member of a request: `wire` is its name in the form, `field` the one in messages.
+
+    `least` and `most` bound the length of a string and the value of a number.
+    """
 
     wire: str
     field: str
     required: bool
-    shortest: int | None
-    longest: int | None
+    kind: str
+    least: int | None
+    most: int | None
     pattern: str
 
     def is_given(self, parameters: Mapping[str, str]) -> bool:
@@ -88,6 +104,10 @@ def _check_ec2(route: Route, members: tuple[_Member, ...]) -> None:
             raise AwsFault(
                 "MissingParameter", f"The request must contain the parameter {member.field}"
             )
+        value = route.parameters.get(member.wire)
+        if value is not None and member.kind in _NUMBERS:
+            _check_ec2_number(member, value)
+    _check_page_by_id(route)
     for name, value in route.parameters.items():
         kind = _EC2_IDS.get(name.partition(".")[0])
         if kind is None or "." in name.partition(".")[2]:
@@ -96,6 +116,31 @@ def _check_ec2(route: Route, members: tuple[_Member, ...]) -> None:
         head, _, tail = value.partition("-")
         if head != prefix or not _HEX.fullmatch(tail):
             raise AwsFault(code, f'Invalid id: "{value}"')
+
+
+def _check_ec2_number(member: _Member, value: str) -> None:
+    refused = f"Value ( {value} ) for parameter {member.field} is invalid."
+    if not _NUMBER.fullmatch(value):
+        raise AwsFault("InvalidParameterValue", f"{refused} Expecting a number.")
+    if member.wire == "MaxResults":
+        least, most = member.least or _PAGE_LEAST, member.most or _PAGE_MOST
+        if int(value) < least:
+            text = (
+                f"{refused} Expecting a value greater than {least}."  # as EC2 says for "at least"
+            )
+            raise AwsFault("InvalidParameterValue", text)
+        if int(value) > most:
+            text = f"{refused} Expecting a value less than {most}."
+            raise AwsFault("InvalidParameterValue", text)
+
+
+def _check_page_by_id(route: Route) -> None:
+    prefix, ids = _WHOLE_BY_ID.get(route.action, ("", ""))
+    if ids and "MaxResults" in route.parameters and f"{prefix}.1" in route.parameters:
+        raise AwsFault(
+            "InvalidParameterCombination",
+            f"The parameter {ids} cannot be used with the parameter maxResults",
+        )
 
 
 def _check_query(route: Route, members: tuple[_Member, ...]) -> None:
@@ -130,11 +175,19 @@ def _check_query(route: Route, members: tuple[_Member, ...]) -> None:
 
 
 def _problems_of(member: _Member, value: str) -> list[str]:
-    failed = f"Value at '{member.field}' failed to satisfy constraint: Member must have length"
-    if member.shortest is not None and len(value) < member.shortest:
-        return [f"{failed} greater than or equal to {member.shortest}"]
-    if member.longest is not None and len(value) > member.longest:
-        return [f"{failed} less than or equal to {member.longest}"]
+    if member.kind in _NUMBERS:
+        if not _NUMBER.fullmatch(value):
+            raise AwsFault("MalformedInput", f"{value} at {member.field} is no number")
+        size, what = int(value), "value"
+    elif member.kind == "string":
+        size, what = len(value), "length"
+    else:
+        return []
+    failed = f"Value at '{member.field}' failed to satisfy constraint: Member must have {what}"
+    if member.least is not None and size < member.least:
+        return [f"{failed} greater than or equal to {member.least}"]
+    if member.most is not None and size > member.most:
+        return [f"{failed} less than or equal to {member.most}"]
     return []
 
 
@@ -162,13 +215,14 @@ def _members(service: str, action: str) -> tuple[_Member, ...]:
 def _member(
     name: str, shape: Any, *, required: bool, wire_name: Callable[[str, Any], str]
 ) -> _Member:
-    limits = shape.metadata if shape.type_name == "string" else {}
+    limits = shape.metadata if shape.type_name in {"string", *_NUMBERS} else {}
     return _Member(
         wire=wire_name(name, shape),
         field=name[0].lower() + name[1:],
         required=required,
-        shortest=limits.get("min"),
-        longest=limits.get("max"),
+        kind=shape.type_name,
+        least=limits.get("min"),
+        most=limits.get("max"),
         pattern=limits.get("pattern", ""),
     )
 
