@@ -188,3 +188,16 @@ async def test_an_unknown_verb_of_a_subresource_is_not_allowed(world: World):
     error = await world.refusal("delete", PODS, name="web", subresource="status")
     assert error.code == 405
     assert (await world.refusal("get", PODS, name="web", subresource="nothing")).code == 404
+
+
+async def test_an_object_too_large_for_etcd_is_refused_and_changes_nothing(world: World) -> None:
+    before = (await world.ask("create", DEPLOYMENTS, body=deployment())).item
+    assert before is not None
+    large = deployment()
+    large["spec"]["template"]["spec"]["containers"][0]["args"] = ["x" * 1_000] * 1_600
+    refused = await world.refusal("update", DEPLOYMENTS, name=before.name, body=large)
+    assert (refused.code, refused.message) == (413, "etcdserver: request is too large")
+    assert (await world.ask("get", DEPLOYMENTS, name=before.name)).item is before
+    large["metadata"]["name"] = "large"
+    assert (await world.refusal("create", DEPLOYMENTS, body=large)).code == 413
+    assert (await world.refusal("get", DEPLOYMENTS, name="large")).code == 404

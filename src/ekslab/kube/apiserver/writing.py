@@ -27,6 +27,16 @@ from ekslab.kube.apiserver.admission.chain import AdmissionChain
 from ekslab.kube.apiserver.decoding import Decoder, raw_body
 from ekslab.kube.apiserver.options import WriteOptions, write_options
 from ekslab.kube.apiserver.owning import Owning
+from ekslab.kube.apiserver.preconditions import (
+    SERVER_FIELDS,
+    check_name,
+    check_namespace,
+    check_size,
+    check_version,
+    is_done,
+    is_same,
+    keep_server_fields,
+)
 from ekslab.kube.apiserver.registry import Served
 from ekslab.kube.apiserver.templates import Prepared, Templates, shape_of
 from ekslab.kube.store.port import RevisionConflictError, Store
@@ -34,9 +44,6 @@ from ekslab.kube.store.port import RevisionConflictError, Store
 _CHANGE_ATTEMPTS: Final = 32
 _NAME_ATTEMPTS: Final = 8
 _GENERATED_PREFIX_LONGEST: Final = 58  # 63 less the suffix of five
-_SERVER_FIELDS: Final = ("uid", "creationTimestamp", "deletionTimestamp", "selfLink",
-                         "deletionGracePeriodSeconds")  # fmt: skip
-_BOOKKEEPING: Final = frozenset({"resourceVersion", "managedFields"})
 
 
 class Allocator(Protocol):
@@ -163,7 +170,7 @@ class Writer:
         options = write_options(request)
         first: Object | None = self._decoder.body(served, request, options.field_validation)
         assert first is not None
-        _check_name(first, request)
+        check_name(first, request)
 
         def make(_old: Object | None, _item: Item | None) -> Made:
             nonlocal first
@@ -217,7 +224,7 @@ class Writer:
     ) -> Answer:
         """The steps of a create. A prepared object is defaulted and owned already."""
         obj = made.obj
-        _check_namespace(obj, request, served)
+        check_namespace(obj, request, served)
         if prepared is None:
             served.strategy.default(obj)
         self._identify(obj)
@@ -272,8 +279,8 @@ class Writer:
                     return Answer(code=201, obj=_answered(obj, owners))
                 item = await self._store.put(
                     key,
-                    lambda revision: served.encode(
-                        obj, revision=revision, managed=managed, owners=owners
+                    lambda revision: check_size(
+                        served.encode(obj, revision=revision, managed=managed, owners=owners)
                     ),
                     expect=0,
                 )
@@ -303,11 +310,11 @@ class Writer:
         old = served.object_of(item)
         made = make(old, item)
         obj = made.obj
-        _check_namespace(obj, request, served)
-        _check_version(served, obj, item)
+        check_namespace(obj, request, served)
+        check_version(served, obj, item)
         if rules.is_defaulted:
             served.strategy.default(obj)
-        _keep_server_fields(obj, old)
+        keep_server_fields(obj, old)
         rules.prepare(obj, old)
         owners = made.owners
         if owners is None:
@@ -333,7 +340,7 @@ class Writer:
         old = served.object_of(item)
         unchanged = owners is old["metadata"].get("managedFields")
         managed = item.segments[1] if unchanged else _dumped(owners)
-        if managed == item.segments[1] and _same(obj, old):
+        if managed == item.segments[1] and is_same(obj, old):
             return Answer(item=served.item_of(item))
         if options.dry_run:
             obj["metadata"]["resourceVersion"] = item.resource_version
@@ -342,10 +349,10 @@ class Writer:
         release = self._allocate(served, obj, old)
 
         def encode(revision: int) -> Item:
-            return served.encode(obj, revision=revision, managed=managed, owners=owners)
+            return check_size(served.encode(obj, revision=revision, managed=managed, owners=owners))
 
         try:
-            if _is_done(served, obj, old):
+            if is_done(served, obj, old):
                 changed = await self._store.delete(key, encode, expect=item.revision)
             else:
                 changed = await self._store.put(key, encode, expect=item.revision)
@@ -358,7 +365,7 @@ class Writer:
         meta = obj["metadata"]
         if meta.get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")
-        for field in (*_SERVER_FIELDS, "resourceVersion", "managedFields", "generation"):
+        for field in (*SERVER_FIELDS, "resourceVersion", "managedFields", "generation"):
             meta.pop(field, None)
         meta["uid"] = self._ids.uid()
         meta["creationTimestamp"] = self._now()
@@ -404,100 +411,3 @@ def _names_exhausted(served: Served, name: str) -> errors.ApiError:
     error.message += ", the server was not able to generate a unique name for the object"
     error.details = {**(error.details or {}), "retryAfterSeconds": 1}
     return error
-
-
-def _check_namespace(obj: Object, request: ApiRequest, served: Served) -> None:
-    """The object is of the namespace of the request, or takes it."""
-    meta = obj["metadata"]
-    if not served.info.namespaced:
-        return
-    if not meta.get("namespace"):
-        meta["namespace"] = request.namespace
-    elif meta["namespace"] != request.namespace:
-        if request.verb == "create":
-            message = (
-                "the namespace of the provided object does not match the namespace sent on the"
-                " request"
-            )
-        else:
-            message = (
-                f"the namespace of the object ({meta['namespace']}) does not match the namespace"
-                f" on the request ({request.namespace})"
-            )
-        raise bad_request(message)
-
-
-def _check_name(obj: Object, request: ApiRequest) -> None:
-    """The object has the name of the URL."""
-    name = obj["metadata"].get("name", "")
-    if not name:
-        message = (
-            f"the name of the object ({request.name} based on URL) was undeterminable:"
-            " name must be provided"
-        )
-        raise bad_request(message)
-    if name != request.name:
-        message = (
-            f"the name of the object ({name}) does not match the name on the URL ({request.name})"
-        )
-        raise bad_request(message)
-
-
-def _check_version(served: Served, obj: Object, item: Item) -> None:
-    """The uid and resourceVersion an object carries are preconditions."""
-    meta = obj["metadata"]
-    resource = served.resource
-    uid = meta.get("uid")
-    if uid and uid != item.uid:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {item.uid}"
-        raise errors.conflict(resource.group, resource.plural, item.name, why)
-    version = meta.get("resourceVersion", "")
-    if not version or version == "0":
-        if not served.strategy.allows_unconditional_update:
-            cause = Cause(
-                "metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update"
-            )
-            raise errors.invalid(resource.group, resource.plural, item.name, [cause])
-    elif version != item.resource_version:
-        if not version.isdigit():
-            cause = Cause(
-                "metadata.resourceVersion",
-                f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}":'
-                " invalid syntax",
-            )
-            raise errors.invalid(resource.group, served.info.kind, item.name, [cause])
-        raise errors.conflict(resource.group, resource.plural, item.name)
-
-
-def _keep_server_fields(obj: Object, old: Object) -> None:
-    """An update cannot touch what the server gave (upstream: BeforeUpdate)."""
-    meta, before = obj["metadata"], old["metadata"]
-    for field in _SERVER_FIELDS:
-        if field in before:
-            meta[field] = before[field]
-        else:
-            meta.pop(field, None)
-
-
-def _same(obj: Object, old: Object) -> bool:
-    """Whether a change changes nothing but bookkeeping."""
-    if obj.keys() != old.keys():
-        return False
-    for key, value in obj.items():
-        if key != "metadata" and value != old[key]:
-            return False
-    meta, before = obj["metadata"], old["metadata"]
-    for key in meta.keys() | before.keys():
-        if key not in _BOOKKEEPING and meta.get(key) != before.get(key):
-            return False
-    return True
-
-
-def _is_done(served: Served, obj: Object, old: Object) -> bool:
-    """Whether an object that was deleted before waits for nothing any more."""
-    if obj["metadata"].get("finalizers"):
-        return False
-    before = old["metadata"]
-    if served.storage == "namespaces":
-        return "deletionTimestamp" in before and not (obj.get("spec") or {}).get("finalizers")
-    return bool(before.get("deletionGracePeriodSeconds") == 0)
