@@ -13,9 +13,10 @@ import aiohttp
 import pytest
 
 from ekslab.kit.clock import WallClock
+from ekslab.kit.exchange import Exchange
 from ekslab.kit.ids import Ids
 from ekslab.kit.rng import Rng
-from ekslab.kit.serving import AsgiServer, tcp_listener
+from ekslab.kit.serving import HttpServer, tcp_listener
 from ekslab.kube.api.errors import unauthorized
 from ekslab.kube.api.ports import Credentials
 from ekslab.kube.api.requests import UserInfo
@@ -81,7 +82,7 @@ async def site(tmp_path) -> AsyncIterator[Site]:
     tls.load_verify_locations(cadata=authority.certificate_pem.decode())
     tls.verify_mode = ssl.CERT_OPTIONAL
     listener = tcp_listener("127.0.0.1", 0)
-    server = AsgiServer(
+    server = HttpServer(
         HttpApp(world.server, world.authenticator, ids=Ids(Rng(2))),
         listener,
         tls=tls,
@@ -218,30 +219,52 @@ async def test_a_watch_streams_lines_until_its_time_is_up(site: Site):
     assert event["object"]["metadata"]["name"] == "settings"
 
 
+class Recorder:
+    """A client that leaves when it has enough."""
+
+    scheme = "https"
+    client = server = certificate = None
+    at_eof = write_paused = False
+
+    def __init__(self, *, enough) -> None:
+        self.enough = enough
+        self.pieces: list[bytes] = []
+        self.exchange: Exchange
+
+    def write(self, head: bytes, body: bytes) -> None:
+        self.pieces.append(head + body)
+        if self.enough(self.pieces):
+            self.exchange.disconnect()
+
+    async def drain(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def finished(self, exchange: Exchange) -> None: ...
+    def broken(self) -> None: ...
+
+
 async def test_the_first_events_of_a_watch_are_written_as_they_are_taken(site: Site):
     """Who opens watches and does not read them costs a piece each, not all that is watched."""
     for index in range(40):
         value = config_map(f"large-{index:02}")
         await site.world.client().create(CONFIG_MAPS, {**value, "data": {"a": "x" * 100_000}})
+    client = Recorder(enough=lambda pieces: b"".join(pieces).count(b"\n") >= 40)
     app = HttpApp(site.world.server, site.world.authenticator, ids=Ids(Rng(3)))
-    pieces: list[bytes] = []
-    gone = asyncio.Event()
-
-    async def receive() -> Any:
-        await gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        pieces.append(message.get("body", b""))
-        if b"".join(pieces).count(b"\n") >= 40:
-            gone.set()
-
-    path = "/api/v1/configmaps"
-    scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "https",
-             "path": path, "raw_path": path.encode(), "client": None, "server": None,
-             "query_string": b"watch=true&resourceVersion=0",
-             "headers": [(b"authorization", b"Bearer root")]}  # fmt: skip
-    await app(scope, receive, send)
+    exchange = Exchange(
+        client,
+        "GET",
+        ("/api/v1/configmaps", b"/api/v1/configmaps", b"watch=true&resourceVersion=0"),
+        [(b"authorization", b"Bearer root")],
+        http_version="1.0",
+        keep_alive=False,
+        expects_continue=False,
+    )
+    client.exchange = exchange
+    exchange.complete()
+    rest = app(exchange)
+    assert rest is not None
+    await rest
+    head, *pieces = client.pieces
+    assert head.startswith(b"HTTP/1.1 200 OK")
     names = [json.loads(line)["object"]["metadata"]["name"] for line in b"".join(pieces).split()]
     assert names == [f"large-{index:02}" for index in range(40)]
     assert max(map(len, pieces)) < 1_300_000

@@ -8,7 +8,7 @@ import pytest
 from ekslab.kit.clock import LoopClock
 from ekslab.kit.ids import Ids
 from ekslab.kit.rng import Rng
-from ekslab.kit.serving import AsgiServer, tcp_listener
+from ekslab.kit.serving import HttpServer, tcp_listener
 from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.ports import Client, Credentials, PatchType, WatchEvent
 from ekslab.kube.api.requests import Object, UserInfo
@@ -27,6 +27,9 @@ class Anybody:
     async def authenticate(self, credentials: Credentials) -> UserInfo | None:
         return LOOPBACK_USER if credentials.bearer_token else None
 
+    def believed(self, credentials: Credentials) -> UserInfo | None:
+        return LOOPBACK_USER if credentials.bearer_token else None
+
 
 @pytest.fixture(params=["fake", "in process", "http"])
 async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
@@ -40,7 +43,7 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
         yield world.client()
         return
     listener = tcp_listener("127.0.0.1", 0)
-    serving = AsgiServer(HttpApp(world.server, Anybody(), ids=Ids(Rng(1))), listener)
+    serving = HttpServer(HttpApp(world.server, Anybody(), ids=Ids(Rng(1))), listener)
     await serving.start()
     async with HttpClient(f"http://127.0.0.1:{serving.port}", token="any") as http:
         yield http

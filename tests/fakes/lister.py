@@ -76,6 +76,10 @@ class FakeLister:
         del self._items[resource.qualified][namespace, name]
         self._revisions[resource.qualified] = self._revision
 
+    @property
+    def newest(self) -> int:
+        return self._revision
+
     def get(self, resource: Resource, name: str, namespace: str = "") -> Item | None:
         return self._items.get(resource.qualified, {}).get((namespace, name))
 

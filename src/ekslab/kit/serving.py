@@ -1,4 +1,4 @@
-"""Serving an ASGI application from a listening socket, inside the process's own loop.
+"""Serving HTTP from a listening socket, inside the process's own loop.
 
 A process here serves many sockets, and sleeps when nobody asks.
 """
@@ -10,7 +10,9 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from ekslab.kit.http import App, Connections, HttpProtocol
+from ekslab.kit.asgi import App, handler_of
+from ekslab.kit.exchange import Handler
+from ekslab.kit.http import Connections, HttpProtocol
 
 _BACKLOG: Final = 1024
 _GRACE_S: Final = 2.0
@@ -45,13 +47,13 @@ def unix_listener(path: Path) -> socket.socket:
     return listener
 
 
-class AsgiServer:
-    """One application on one listening socket."""
+class HttpServer:
+    """One handler on one listening socket."""
 
     def __init__(
-        self, app: App, listener: socket.socket, *, tls: ssl.SSLContext | None = None
+        self, handler: Handler, listener: socket.socket, *, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._app = app
+        self._handler = handler
         self._listener = listener
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -65,7 +67,7 @@ class AsgiServer:
 
     async def start(self) -> None:
         """Begin to accept connections."""
-        connections = self._connections = Connections(self._app)
+        connections = self._connections = Connections(self._handler)
 
         def connection() -> HttpProtocol:
             return HttpProtocol(connections)
@@ -96,3 +98,12 @@ class AsgiServer:
                 await asyncio.gather(*late, return_exceptions=True)
         for connection in list(connections.open):
             connection.broken()
+
+
+class AsgiServer(HttpServer):
+    """One ASGI application on one listening socket."""
+
+    def __init__(
+        self, app: App, listener: socket.socket, *, tls: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__(handler_of(app), listener, tls=tls)

@@ -17,7 +17,7 @@ from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock
 from ekslab.kit.ids import Ids
 from ekslab.kit.rng import Rng
-from ekslab.kit.serving import AsgiServer, tcp_listener
+from ekslab.kit.serving import HttpServer, tcp_listener
 from ekslab.kit.tasks import Service, TaskGroup
 from ekslab.kit.turns import Turns
 from ekslab.kube.api.ports import Answer, Authenticator, Authorizer, Client, Lister, PatchType
@@ -147,7 +147,7 @@ class Cluster:
         self._turns = Turns(_REQUESTS_A_TURN)
         self._server: ApiServer | None = None
         self._informers: InformerFactory | None = None
-        self._serving: AsgiServer | None = None
+        self._serving: HttpServer | None = None
         self._running: Service | None = None
 
     def add_authorizer(self, authorizer: Authorizer) -> None:
@@ -166,7 +166,7 @@ class Cluster:
         ca_pem = self.authority_pem
         await bootstrap(self._server, Advertised(address=_HOST, port=port, client_ca_pem=ca_pem))
         if listener is not None:
-            self._serving = AsgiServer(
+            self._serving = HttpServer(
                 HttpApp(self._server, self.authenticator, ids=self._ids),
                 listener,
                 tls=self._keys.tls_context(),

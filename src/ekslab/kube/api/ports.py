@@ -154,6 +154,13 @@ class Authenticator(Protocol):
         """
 
 
+class RememberingAuthenticator(Authenticator, Protocol):
+    """Finds out who asks, and remembers it for a while: what stands at the door."""
+
+    def believed(self, credentials: Credentials) -> UserInfo | None:
+        """The user of credentials that were believed a moment ago; None if one has to ask."""
+
+
 class Decision(Enum):
     """What an authorizer says. The first that does not say NO_OPINION decides; all silent: deny."""
 
@@ -223,6 +230,10 @@ class Lister(Protocol):
 
     Reads what the store has published; the API server gives it to those that decide inside of it.
     """
+
+    @property
+    def newest(self) -> int:
+        """Changes whenever any object changes: while it stays, every `revision` stays."""
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> Item | None:
         """One object, or None."""

@@ -5,11 +5,14 @@ A resource is addressed by group, version and plural (`Resource`); an object nam
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """Group, version and plural of a resource type; `Resource("apps", "v1", "deployments")`."""
+class Resource(NamedTuple):
+    """Group, version and plural of a resource type; `Resource("apps", "v1", "deployments")`.
+
+    A tuple, because every request looks several things up by it.
+    """
 
     group: str
     version: str

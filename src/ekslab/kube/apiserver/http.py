@@ -1,30 +1,30 @@
-"""HTTP as a thin adapter: from an ASGI scope to an `ApiRequest`, from an `Answer` to bytes.
+"""HTTP as a thin adapter: from an `Exchange` to an `ApiRequest`, from an `Answer` to bytes.
 
 Imitates the outer handlers of upstream's chain (`apiserver/pkg/server/config.go`): authentication,
 in-flight limits, body limit, Audit-Id, Warning and cache headers. Everything that decides about
-objects happens behind `ApiServer.handle`.
+objects happens behind `ApiServer`.
+
+The GET of one object by somebody who was believed a moment ago needs no waiting: it is answered
+before the connection goes on, without a task.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from ekslab.kit.clock import stopwatch_s
+from ekslab.kit.exchange import Exchange
 from ekslab.kit.ids import Ids
-from ekslab.kit.tasks import TaskGroup
 from ekslab.kube.api import errors
 from ekslab.kube.api.errors import ApiError
-from ekslab.kube.api.ports import Answer, Authenticator, Credentials, Document, Watch
+from ekslab.kube.api.ports import Answer, Credentials, Document, RememberingAuthenticator, Watch
 from ekslab.kube.api.requests import ANONYMOUS, ApiRequest, UserInfo
 from ekslab.kube.apiserver import paths
 from ekslab.kube.apiserver.encoding import Body, Encoder
 from ekslab.kube.apiserver.impersonation import acting_as
 from ekslab.kube.apiserver.server import ApiServer
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 BODY_BYTES_MOST: Final = 3 * 1024 * 1024
@@ -33,7 +33,7 @@ _WATCHES_MOST: Final = 20_000
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _BODIES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OPEN_PATHS: Final = ("/livez", "/readyz", "/healthz")
-_COMMON: Final[tuple[tuple[bytes, bytes], ...]] = ((b"cache-control", b"no-cache, private"),)
+_CACHE_CONTROL: Final = (b"cache-control", b"no-cache, private")
 _NOT_FOUND_TEXT: Final = b"404 page not found\n"
 
 
@@ -45,112 +45,157 @@ class _Head:
     content_type: str = "application/json"
     user_agent: str = ""
     token: str = ""
-    audit_id: str = ""
+    audit_id: bytes = b""
     if_none_match: str = ""
     length: int = 0
     gzip: bool = False
     impersonation: list[tuple[str, str]] | None = None
 
 
-class HttpApp:
-    """The ASGI application of one API server."""
+@dataclass(slots=True)
+class _Call:
+    """One request on its way through this adapter; `headers` are those of the answer."""
 
-    def __init__(self, server: ApiServer, authenticator: Authenticator, *, ids: Ids) -> None:
+    exchange: Exchange
+    head: _Head
+    headers: Headers
+    credentials: Credentials
+    started_s: float
+    request: ApiRequest | None = None
+
+
+class HttpApp:
+    """Handles the exchanges of one API server."""
+
+    def __init__(
+        self, server: ApiServer, authenticator: RememberingAuthenticator, *, ids: Ids
+    ) -> None:
         self._server = server
         self._authenticator = authenticator
         self._ids = ids
         self._encoder = Encoder(server.registry, server.clock)
         self._metrics = server.metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         """Answer one request."""
-        assert scope["type"] == "http", scope["type"]
-        started = stopwatch_s()
         self._metrics.stalls.note_work()
-        head = _read_head(scope["headers"])
-        headers: Headers = [
-            (b"audit-id", (head.audit_id or self._ids.uid()).encode()),
-            *_COMMON,
-        ]
-        request: ApiRequest | None = None
-        code = 500
+        head = _read_head(exchange.headers)
+        audit_id = head.audit_id or self._ids.uid().encode()
+        call = _Call(
+            exchange,
+            head,
+            [(b"audit-id", audit_id), _CACHE_CONTROL],
+            Credentials(head.token, exchange.connection.certificate),
+            stopwatch_s(),
+        )
+        if exchange.method == "GET" and head.token and head.impersonation is None:
+            user = self._authenticator.believed(call.credentials)
+            if user is not None:
+                return self._read(call, user)
+        return self._serve(call)
+
+    def _read(self, call: _Call, user: UserInfo) -> Coroutine[Any, Any, None] | None:
+        """A GET by somebody known: one object at once, anything else as it comes."""
+        code = 200
         try:
-            request = await self._request(scope, receive, head)
+            request = self._request(call, user)
+            if request.verb != "get" or request.resource is None or request.subresource:
+                return self._carry_out(call, request)
+            self._check_room(request)
+            answer = Answer(item=self._server.read(request))
+            self._send_body(call, request, answer)
+        except ApiError as error:
+            code = error.code
+            self._send_error(call, error)
+        self._count(call, code)
+        return None
+
+    async def _serve(self, call: _Call) -> None:
+        """Find out who asks, take the body, and carry it out."""
+        try:
+            request = self._request(call, await self._user(call))
+            if call.exchange.method in _BODIES:
+                if call.head.length > BODY_BYTES_MOST:
+                    raise errors.too_large(BODY_BYTES_MOST)
+                request.body = await _read_body(call.exchange)
+        except ApiError as error:
+            self._send_error(call, error)
+            self._count(call, error.code)
+        else:
+            await self._carry_out(call, request)
+
+    async def _carry_out(self, call: _Call, request: ApiRequest) -> None:
+        try:
             answer = await self._handle(request)
             code = answer.code
             if answer.watch is not None:
-                self._count(request, 200, started)
-                await self._send_watch(request, answer.watch, headers, receive, send)
+                self._count(call, 200)
+                await self._send_watch(call, request, answer.watch)
                 return
-            await self._send_answer(request, answer, head, headers, send)
+            await self._send_answer(call, request, answer)
         except ApiError as error:
             code = error.code
-            await self._send_error(request, scope["path"], error, headers, send)
-        self._count(request, code, started)
+            self._send_error(call, error)
+        self._count(call, code)
 
-    def _count(self, request: ApiRequest | None, code: int, started: float) -> None:
-        if request is not None:
-            self._metrics.count(request, code, stopwatch_s() - started)
+    def _count(self, call: _Call, code: int) -> None:
+        if call.request is not None:
+            self._metrics.count(call.request, code, stopwatch_s() - call.started_s)
 
-    async def _request(self, scope: Scope, receive: Receive, head: _Head) -> ApiRequest:
-        """Build the request: who asks, what for, with which body.
+    def _request(self, call: _Call, user: UserInfo) -> ApiRequest:
+        """What is asked for, but for the body.
 
         Raises:
-            ApiError: 401, 405, 413.
+            ApiError: 405, or 403 for who may not act as somebody else.
         """
-        method, path = scope["method"], scope["path"]
-        user = await self._user(scope, path, head)
+        exchange, head = call.exchange, call.head
         if head.impersonation is not None:
             user = acting_as(user, head.impersonation, self._server.check)
-        if method not in _METHODS:
+        if exchange.method not in _METHODS:
             raise ApiError(
                 405,
                 "MethodNotAllowed",
                 "the server does not allow this method on the requested resource",
                 details={},
             )
-        query = scope["query_string"]
-        options = _parse_query(query) if query else {}
-        target = paths.parse(scope.get("raw_path", b"").decode() or path)
-        verb, name = target.verb(method), target.name
-        if verb in {"list", "get"} and _wants_watch(options) and not target.subresource:
+        options = _parse_query(exchange.query) if exchange.query else {}
+        target = paths.parse(exchange.raw_path.decode())
+        verb, name = target.verb(exchange.method), target.name
+        if options and verb in {"list", "get"} and _wants_watch(options) and not target.subresource:
             verb = "watch"
             if name:
                 options["fieldSelector"], name = f"metadata.name={name}", ""
-        body: bytes | None = None
-        if method in _BODIES:
-            if head.length > BODY_BYTES_MOST:
-                raise errors.too_large(BODY_BYTES_MOST)
-            body = await _read_body(receive)
-        return ApiRequest(
+        request = call.request = ApiRequest(
             verb=verb,
             user=user,
             resource=target.resource,
             namespace=target.namespace,
             name=name,
             subresource=target.subresource,
-            path=path,
+            path=exchange.path,
             options=options,
-            body=body,
             content_type=head.content_type,
             accept=head.accept,
             user_agent=head.user_agent,
         )
+        return request
 
-    async def _user(self, scope: Scope, path: str, head: _Head) -> UserInfo:
-        extensions = scope.get("extensions")
-        certificate = extensions["tls"]["client_cert_der"] if extensions else None
-        if head.token or certificate is not None:
-            credentials = Credentials(bearer_token=head.token, certificate_der=certificate)
+    async def _user(self, call: _Call) -> UserInfo:
+        credentials = call.credentials
+        if credentials.bearer_token or credentials.certificate_der is not None:
             user = await self._authenticator.authenticate(credentials)
             if user is not None:
                 return user
-        elif path.startswith(_OPEN_PATHS):
+        elif call.exchange.path.startswith(_OPEN_PATHS):
             return ANONYMOUS
         raise errors.unauthorized()
 
-    async def _handle(self, request: ApiRequest) -> Answer:
-        """Hand the request to the pipeline, within the bound of what is answered at a time."""
+    def _check_room(self, request: ApiRequest) -> None:
+        """Refuse what is more than is answered at a time.
+
+        Raises:
+            ApiError: 429.
+        """
         metrics = self._metrics
         inflight = metrics.inflight_reads + metrics.inflight_writes
         if inflight >= _INFLIGHT_MOST or (
@@ -159,6 +204,11 @@ class HttpApp:
             raise errors.too_many_requests(
                 "too many requests, please try again later", retry_after_s=1
             )
+
+    async def _handle(self, request: ApiRequest) -> Answer:
+        """Hand the request to the pipeline, within the bound of what is answered at a time."""
+        self._check_room(request)
+        metrics = self._metrics
         if request.verb in {"get", "list", "watch"}:
             metrics.inflight_reads += 1
             try:
@@ -171,73 +221,78 @@ class HttpApp:
         finally:
             metrics.inflight_writes -= 1
 
-    async def _send_answer(
-        self, request: ApiRequest, answer: Answer, head: _Head, headers: Headers, send: Send
-    ) -> None:
-        for text in dict.fromkeys(request.warnings):
-            headers.append((b"warning", _warning(text)))
+    async def _send_answer(self, call: _Call, request: ApiRequest, answer: Answer) -> None:
         if answer.document is not None:
-            await _send_document(answer.document, head, headers, send)
-            return
-        if answer.stream is not None:
-            headers.append((b"content-type", b"text/plain"))
-            await send({"type": "http.response.start", "status": answer.code, "headers": headers})
+            _warn(call, request)
+            _send_document(call, answer.document)
+        elif answer.stream is not None:
+            _warn(call, request)
+            call.headers.append((b"content-type", b"text/plain"))
+            call.exchange.start(answer.code, call.headers)
             async for piece in answer.stream:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        body = self._encoder.encode(request, answer, gzip=head.gzip)
-        await _send_body(body, answer.code, headers, send)
+                await call.exchange.send(piece)
+            call.exchange.end()
+        else:
+            body = self._send_body(call, request, answer)
+            if body is not None:
+                for piece in body.pieces:
+                    await call.exchange.send(piece)
+                call.exchange.end()
 
-    async def _send_watch(
-        self, request: ApiRequest, watch: Watch, headers: Headers, receive: Receive, send: Send
-    ) -> None:
+    def _send_body(self, call: _Call, request: ApiRequest, answer: Answer) -> Body | None:
+        """Send an object or a page. One of many pieces is only begun, and given back."""
+        if request.warnings:
+            _warn(call, request)
+        body = self._encoder.encode(request, answer, gzip=call.head.gzip)
+        headers = call.headers
+        headers.append((b"content-type", body.media_type.encode()))
+        if body.gzipped:
+            headers.append((b"content-encoding", b"gzip"))
+            headers.append((b"vary", b"Accept-Encoding"))
+        if body.content is None:
+            call.exchange.start(answer.code, headers)
+            return body
+        call.exchange.answer(answer.code, headers, body.content)
+        return None
+
+    async def _send_watch(self, call: _Call, request: ApiRequest, watch: Watch) -> None:
         """Stream a watch until it ends or the client goes."""
         self._metrics.watches += 1
+        exchange = call.exchange
         try:
             lines = self._encoder.watch_lines(request)
-            headers.append((b"content-type", lines.media_type.encode()))
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": b"", "more_body": True})
-            async with TaskGroup("watch") as tasks:
-                tasks.start(_close_with_client(receive, watch), name="disconnect")
-                try:
-                    async for events in watch:
-                        for piece in lines.pieces(events):
-                            await send(
-                                {"type": "http.response.body", "body": piece, "more_body": True}
-                            )
-                except ApiError as error:
-                    last = lines.error(error)
-                    await send({"type": "http.response.body", "body": last, "more_body": True})
-                tasks.cancel()
-            await send({"type": "http.response.body", "body": b""})
+            call.headers.append((b"content-type", lines.media_type.encode()))
+            exchange.start(200, call.headers)
+            exchange.write(b"")
+            exchange.when_gone(watch.close)
+            try:
+                async for events in watch:
+                    for piece in lines.pieces(events):
+                        await exchange.send(piece)
+                        if exchange.gone:
+                            return
+            except ApiError as error:
+                exchange.write(lines.error(error))
+            exchange.end()
         finally:
             watch.close()
             self._metrics.watches -= 1
 
-    async def _send_error(
-        self,
-        request: ApiRequest | None,
-        path: str,
-        error: ApiError,
-        headers: Headers,
-        send: Send,
-    ) -> None:
+    def _send_error(self, call: _Call, error: ApiError) -> None:
+        headers, request, exchange = call.headers, call.request, call.exchange
         if request is not None:
-            for text in dict.fromkeys(request.warnings):
-                headers.append((b"warning", _warning(text)))
+            _warn(call, request)
         headers.extend((name.encode(), value.encode()) for name, value in error.headers.items())
         if error.code == 401:
             headers.append((b"www-authenticate", b'Basic realm="kubernetes-master"'))
-        if error.code == 404 and not self._is_api(path):
+        if error.code == 404 and not self._is_api(exchange.path):
             headers.append((b"content-type", b"text/plain; charset=utf-8"))
-            await _send_once(_NOT_FOUND_TEXT, 404, headers, send)
+            exchange.answer(404, headers, _NOT_FOUND_TEXT)
             return
         accept = request.accept if request is not None else ""
         content, media_type = self._encoder.status(error, accept)
         headers.append((b"content-type", media_type.encode()))
-        await _send_once(content, error.code, headers, send)
+        exchange.answer(error.code, headers, content)
 
     def _is_api(self, path: str) -> bool:
         """Whether upstream's go-restful container, which answers by Status, owns the path.
@@ -270,7 +325,7 @@ def _read_head(raw: Sequence[tuple[bytes, bytes]]) -> _Head:
         elif name == b"if-none-match":
             head.if_none_match = value.decode("latin-1")
         elif name == b"audit-id":
-            head.audit_id = value.decode("latin-1")
+            head.audit_id = value
         elif name.startswith(b"impersonate-"):
             head.impersonation = head.impersonation or []
             head.impersonation.append((name.decode("latin-1"), value.decode("latin-1")))
@@ -291,65 +346,38 @@ def _wants_watch(options: dict[str, str]) -> bool:
     return options.get("watch", "0") not in {"0", "f", "false", "False"}
 
 
-async def _read_body(receive: Receive) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
+async def _read_body(exchange: Exchange) -> bytes:
+    body = await exchange.read()
+    if exchange.was_read:
         return body
     pieces = [body]
     size = len(body)
-    while message.get("more_body"):
-        message = await receive()
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
+    while piece := await exchange.read():
+        pieces.append(piece)
+        size += len(piece)
         if size > BODY_BYTES_MOST:
             raise errors.too_large(BODY_BYTES_MOST)
     return b"".join(pieces)
 
 
-async def _close_with_client(receive: Receive, watch: Watch) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    watch.close()
-
-
-async def _send_once(content: bytes, code: int, headers: Headers, send: Send) -> None:
-    headers.append((b"content-length", b"%d" % len(content)))
-    await send({"type": "http.response.start", "status": code, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
-
-
-async def _send_body(body: Body, code: int, headers: Headers, send: Send) -> None:
-    headers.append((b"content-type", body.media_type.encode()))
-    if body.gzipped:
-        headers.append((b"content-encoding", b"gzip"))
-        headers.append((b"vary", b"Accept-Encoding"))
-    if body.content is not None:
-        await _send_once(body.content, code, headers, send)
-        return
-    await send({"type": "http.response.start", "status": code, "headers": headers})
-    for piece in body.pieces:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _send_document(document: Document, head: _Head, headers: Headers, send: Send) -> None:
+def _send_document(call: _Call, document: Document) -> None:
+    headers, head = call.headers, call.head
     if document.etag:
         etag = f'"{document.etag}"'
         headers.append((b"etag", etag.encode()))
         headers.append((b"vary", b"Accept"))
         if head.if_none_match == etag:
-            await send({"type": "http.response.start", "status": 304, "headers": headers})
-            await send({"type": "http.response.body", "body": b""})
+            call.exchange.answer(304, headers, b"")
             return
     headers.append((b"content-type", document.media_type.encode()))
     content = document.content
     if head.gzip and document.gzipped is not None:
         headers.append((b"content-encoding", b"gzip"))
         content = document.gzipped
-    await _send_once(content, 200, headers, send)
+    call.exchange.answer(200, headers, content)
 
 
-def _warning(text: str) -> bytes:
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'299 - "{quoted}"'.encode("latin-1", "replace")
+def _warn(call: _Call, request: ApiRequest) -> None:
+    for text in dict.fromkeys(request.warnings):
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        call.headers.append((b"warning", f'299 - "{quoted}"'.encode("latin-1", "replace")))

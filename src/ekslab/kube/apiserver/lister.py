@@ -17,6 +17,11 @@ class StoreLister:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @property
+    def newest(self) -> int:
+        """Changes whenever any object changes."""
+        return self._store.revision
+
     def get(self, resource: Resource, name: str, namespace: str = "") -> Item | None:
         """One object, or None."""
         return self._store.published(Key(resource.qualified, namespace, name))

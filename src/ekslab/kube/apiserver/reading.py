@@ -96,17 +96,18 @@ class Reader:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def get(self, served: Served, request: ApiRequest) -> Item:
-        """One object in the served version.
+    def get(self, served: Served, request: ApiRequest) -> Item:
+        """One object in the served version, from memory.
 
         Raises:
             ApiError: 404; 504 if the resourceVersion asked for lies in the future.
         """
-        self._check_not_newer(parse_revision(request.options.get("resourceVersion", "")))
-        item = await self._store.get(served.key(request.namespace, request.name))
+        if request.options:
+            self._check_not_newer(parse_revision(request.options.get("resourceVersion", "")))
+        item = self._store.published(served.key(request.namespace, request.name))
         if item is None:
             raise errors.not_found(served.resource.group, served.resource.plural, request.name)
-        return served.item_of(item)
+        return item if served.convert is None else served.item_of(item)
 
     async def list(self, served: Served, request: ApiRequest) -> ListPage:
         """Objects in key order, all or a page, by the rules of resourceVersion and continue.
@@ -118,7 +119,7 @@ class Reader:
         chosen = selection(served, options)
         position = self._position(options)
         if chosen.name and request.namespace and position.revision == 0:
-            page = await self._single(served, request.namespace, chosen)
+            page = self._single(served, request.namespace, chosen)
         elif chosen.everything or not options.limit:
             page = await self._page(served, request.namespace, position, options.limit)
         else:
@@ -128,8 +129,8 @@ class Reader:
             items = [item for item in items if chosen.matches(item)]
         return self._answer(served, items, page, options.limit)
 
-    async def _single(self, served: Served, namespace: str, chosen: Selection) -> Page:
-        item = await self._store.get(served.key(namespace, chosen.name))
+    def _single(self, served: Served, namespace: str, chosen: Selection) -> Page:
+        item = self._store.published(served.key(namespace, chosen.name))
         return Page(items=[] if item is None else [item], revision=self._store.revision)
 
     def _position(self, options: ListOptions) -> Position:

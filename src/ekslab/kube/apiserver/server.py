@@ -15,6 +15,7 @@ from typing import Final
 from ekslab.kit.clock import Clock
 from ekslab.kit.ids import Ids
 from ekslab.kube.api import errors
+from ekslab.kube.api.objects import Item
 from ekslab.kube.api.ports import (
     Admission,
     Answer,
@@ -182,24 +183,32 @@ class ApiServer:
         self.authorize(request)
         if request.resource is None:
             return await self._path(request)
-        served = self.registry.find(request.resource)
-        if served is None:
-            raise errors.path_not_found()
-        deprecated = _DEPRECATED.get(request.resource)
-        if deprecated is not None:
-            request.warnings.append(deprecated)
-        if request.namespace and not served.info.namespaced:
-            raise errors.path_not_found()
+        served = self._find(request.resource, request)
         if request.subresource:
             return await self._subresources.handle(served, request)
-        if request.verb not in served.info.verbs or not _fits(served, request):
-            raise errors.ApiError(
-                405,
-                "MethodNotAllowed",
-                "the server does not allow this method on the requested resource",
-                details={},
-            )
+        _check_verb(served, request)
         return await self._verbs[request.verb](served, request)
+
+    def read(self, request: ApiRequest) -> Item:
+        """Carry out the GET of one object: `handle` without waiting.
+
+        Raises:
+            ApiError: as `handle`.
+        """
+        self.authorize(request)
+        assert request.resource is not None, "a path is no object"
+        served = self._find(request.resource, request)
+        _check_verb(served, request)
+        return self._reader.get(served, request)
+
+    def _find(self, resource: Resource, request: ApiRequest) -> Served:
+        served = self.registry.find(resource)
+        if served is None or (request.namespace and not served.info.namespaced):
+            raise errors.path_not_found()
+        deprecated = _DEPRECATED.get(resource)
+        if deprecated is not None:
+            request.warnings.append(deprecated)
+        return served
 
     def authorize(self, request: ApiRequest) -> None:
         """Refuse what the user may not do.
@@ -231,7 +240,7 @@ class ApiServer:
         return self._documents.answer(request)
 
     async def _get(self, served: Served, request: ApiRequest) -> Answer:
-        return Answer(item=await self._reader.get(served, request))
+        return Answer(item=self._reader.get(served, request))
 
     async def _list(self, served: Served, request: ApiRequest) -> Answer:
         return Answer(page=await self._reader.list(served, request))
@@ -249,6 +258,21 @@ class ApiServer:
 
     async def _update(self, served: Served, request: ApiRequest) -> Answer:
         return await self._writer.update(served, request, main_rules(served))
+
+
+def _check_verb(served: Served, request: ApiRequest) -> None:
+    """Refuse a method that the resource, or this path of it, does not have.
+
+    Raises:
+        ApiError: 405.
+    """
+    if request.verb not in served.info.verbs or not _fits(served, request):
+        raise errors.ApiError(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+            details={},
+        )
 
 
 def _fits(served: Served, request: ApiRequest) -> bool:

@@ -50,20 +50,27 @@ class AuthenticatorChain:
             if user is None and credentials.certificate_der is not None:
                 raise errors.unauthorized()
             return user
-        # A connection has one certificate; with it, the same token may mean another user.
-        digest = hashlib.sha256(token.encode() + (credentials.certificate_der or b"")).digest()
-        known = self._believed.get(digest)
+        known = self.believed(credentials)
         if known is not None:
-            if self._now() < known[0]:
-                return known[1]
-            del self._believed[digest]
+            return known
         user = await self._ask(credentials)
         if user is None:
             raise errors.unauthorized()
-        self._believed[digest] = (self._now() + TOKEN_TTL_S, user)
+        self._believed[_digest(credentials)] = (self._now() + TOKEN_TTL_S, user)
         if len(self._believed) > _TOKENS_MOST:
             self._believed.popitem(last=False)
         return user
+
+    def believed(self, credentials: Credentials) -> UserInfo | None:
+        """The user of a token that was believed less than `TOKEN_TTL_S` ago."""
+        digest = _digest(credentials)
+        known = self._believed.get(digest)
+        if known is None:
+            return None
+        if self._now() < known[0]:
+            return known[1]
+        del self._believed[digest]
+        return None
 
     async def _ask(self, credentials: Credentials) -> UserInfo | None:
         for authenticator in self._authenticators:
@@ -124,6 +131,12 @@ class CertificateAuthenticator:
         )
         begin = certificate.not_valid_before_utc.timestamp()
         return begin, certificate.not_valid_after_utc.timestamp(), user
+
+
+def _digest(credentials: Credentials) -> bytes:
+    """Names a token. A connection has one certificate; with it, the token may be another user."""
+    shown = credentials.bearer_token.encode() + (credentials.certificate_der or b"")
+    return hashlib.sha256(shown).digest()
 
 
 def _authenticated(user: UserInfo) -> UserInfo:

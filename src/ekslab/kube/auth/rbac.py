@@ -77,6 +77,7 @@ class RbacAuthorizer:
 
     def __init__(self, lister: Lister) -> None:
         self._lister = lister
+        self._newest = -1
         self._revisions: tuple[int, ...] = ()
         self._grants: dict[tuple[str, tuple[str, ...], str], _Grants] = {}
         self._bindings: dict[_Subject, list[_Binding]] = {}
@@ -125,6 +126,21 @@ class RbacAuthorizer:
         return self._rules_of(role_ref.get("kind", ""), role_ref.get("name", ""), namespace)
 
     def _grants_of(self, user: UserInfo, namespace: str) -> _Grants:
+        newest = self._lister.newest
+        if newest != self._newest:
+            self._forget_changed()
+            self._newest = newest
+        key = (user.name, user.groups, namespace)
+        grants = self._grants.get(key)
+        if grants is None:
+            grants = self._compile(user, namespace)
+            if len(self._grants) >= _GRANTS_MOST:
+                self._grants.clear()
+            self._grants[key] = grants
+        return grants
+
+    def _forget_changed(self) -> None:
+        """Drop all grants if one of the four types changed."""
         revision = self._lister.revision
         revisions = (
             revision(CLUSTER_ROLE_BINDINGS),
@@ -135,14 +151,6 @@ class RbacAuthorizer:
         if revisions != self._revisions:
             self._grants.clear()
             self._revisions = revisions
-        key = (user.name, user.groups, namespace)
-        grants = self._grants.get(key)
-        if grants is None:
-            grants = self._compile(user, namespace)
-            if len(self._grants) >= _GRANTS_MOST:
-                self._grants.clear()
-            self._grants[key] = grants
-        return grants
 
     def _compile(self, user: UserInfo, namespace: str) -> _Grants:
         found: list[_Grant] = []

@@ -28,7 +28,7 @@ class LogDoor:
             ApiError: 404; 400 for a container that is not there or must be named; 422.
         """
         options = _log_options(request)
-        pod = (await self._reader.get(served, request)).object
+        pod = self._reader.get(served, request).object
         container = _container(pod, options.container)
         node = pod["spec"].get("nodeName")
         if not node:

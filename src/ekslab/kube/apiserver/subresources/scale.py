@@ -37,7 +37,7 @@ class ScaleDoor:
     async def handle(self, served: Served, request: ApiRequest) -> Answer:
         """Answer get, update and patch."""
         if request.verb == "get":
-            item = await self._reader.get(served, request)
+            item = self._reader.get(served, request)
             return Answer(obj=scale_of(item.object))
         options = write_options(request)
         make = (

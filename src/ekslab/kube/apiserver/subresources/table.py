@@ -63,7 +63,7 @@ class Subresources:
             message = f"{request.subresource} is not served by this cluster"
             raise errors.ApiError(501, "NotImplemented", message)
         if request.verb == "get":
-            return Answer(item=await self._reader.get(served, request))
+            return Answer(item=self._reader.get(served, request))
         rules = rules_of(served)
         if request.verb == "patch":
             return await self._patcher.patch_by(served, request, rules)
