@@ -8,7 +8,7 @@ change feed -> Mirror -> ControlPlanes -> a Cluster with IAM login, default add-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ekslab.bridge.addons import default as default_addons
 from ekslab.bridge.aws.client import AwsClient, AwsError
@@ -18,10 +18,6 @@ from ekslab.bridge.control_planes import ControlPlaneRecord, ControlPlanes, Runn
 from ekslab.bridge.identity import arns
 from ekslab.bridge.identity.access_policies import AccessPolicyAuthorizer
 from ekslab.bridge.identity.authenticator import IamAuthenticator, Mappings
-from ekslab.bridge.kubernetes_side import KubernetesSide
-from ekslab.bridge.nodes.group_controller import NodeGroupController
-from ekslab.bridge.nodes.machines import Machines
-from ekslab.bridge.nodes.sizes import InstanceType
 from ekslab.cloud.ports import ChangeFeed, Endpoint, Reports
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock
@@ -32,6 +28,12 @@ from ekslab.kube.api.objects import Item
 from ekslab.kube.api.requests import UserInfo
 from ekslab.kube.api.well_known import CONFIG_MAPS, KUBE_SYSTEM
 from ekslab.kube.cluster import Cluster, ClusterConfig
+
+if TYPE_CHECKING:
+    from ekslab.bridge.kubernetes_side import KubernetesSide
+    from ekslab.bridge.nodes.group_controller import NodeGroupController
+    from ekslab.bridge.nodes.machines import Machines
+    from ekslab.bridge.nodes.sizes import InstanceType
 
 _BOOTSTRAPPER: Final = UserInfo(name="eks:bootstrapper", groups=("system:masters",))
 _RENEWAL_CHECK_S: Final = 60.0
@@ -81,12 +83,12 @@ class Bridge:
         """What it was made with."""
         return self._around
 
-    def side(self, name: str) -> KubernetesSide | None:
+    def side(self, name: str) -> "KubernetesSide | None":
         """The Kubernetes side of a cluster, None while it does not run."""
         running = self.control_planes.get(name)
         return running.side if isinstance(running, _Running) else None
 
-    async def size_of(self, instance_type: str) -> InstanceType:
+    async def size_of(self, instance_type: str) -> "InstanceType":
         """What an instance type gives to pods.
 
         Raises:
@@ -98,6 +100,9 @@ class Bridge:
 
     async def run(self) -> None:
         """Run until cancelled."""
+        from ekslab.bridge.nodes.group_controller import NodeGroupController
+        from ekslab.bridge.nodes.machines import Machines
+
         around = self._around
         async with TaskGroup("bridge") as tasks:
             tasks.start(self.mirror.run(), name="mirror")
@@ -175,7 +180,9 @@ class _NodeListener:
 class _Running:
     """A control plane and what EKS runs for it."""
 
-    def __init__(self, record: ControlPlaneRecord, cluster: Cluster, side: KubernetesSide) -> None:
+    def __init__(
+        self, record: ControlPlaneRecord, cluster: Cluster, side: "KubernetesSide"
+    ) -> None:
         self.record = record
         self.cluster = cluster
         self.side = side
@@ -226,6 +233,8 @@ class _Launcher:
         )
         facts.cluster = cluster
         await cluster.start()
+        from ekslab.bridge.kubernetes_side import KubernetesSide  # the endpoint is open first
+
         await cluster.apply(default_addons.own_objects(), user=_BOOTSTRAPPER, field_manager="eks")
         side = KubernetesSide(
             cluster,

@@ -67,6 +67,10 @@ class KubernetesSide:
         """The cluster's nodes."""
         return self._nodes
 
+    def count_ready(self) -> int:
+        """How many nodes are Ready."""
+        return sum(1 for item in self._nodes.list() if is_ready(item.object))
+
     def ready_nodes(self, nodegroup: str) -> int:
         """How many nodes of the group are Ready and have been given their place."""
         return sum(1 for item in self._of_group(nodegroup) if is_ready(item.object))

@@ -4,14 +4,18 @@
 
 A cluster is a library object, a tenant: it owns its port, its certificate authority and its data
 directory, and shares schemas and documents with every other cluster of its Kubernetes version.
+
+Controllers, scheduler and nodes are clients of the API and take longer to import than the API
+server takes to start: they are imported where they are made, when the endpoint is open.
 """
 
 import errno
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock
@@ -20,7 +24,15 @@ from ekslab.kit.rng import Rng
 from ekslab.kit.serving import HttpServer, tcp_listener
 from ekslab.kit.tasks import Service, TaskGroup
 from ekslab.kit.turns import Turns
-from ekslab.kube.api.ports import Answer, Authenticator, Authorizer, Client, Lister, PatchType
+from ekslab.kube.api.ports import (
+    Answer,
+    Authenticator,
+    Authorizer,
+    Client,
+    Lister,
+    NodeConnection,
+    PatchType,
+)
 from ekslab.kube.api.requests import ApiRequest, Attributes, Object, UserInfo
 from ekslab.kube.api.resources import Resource
 from ekslab.kube.api.schema import catalog
@@ -52,17 +64,14 @@ from ekslab.kube.auth.service_accounts import (
 )
 from ekslab.kube.auth.tokens import TokenFormat
 from ekslab.kube.client.in_process import InProcessClient
-from ekslab.kube.client.informers import InformerFactory
-from ekslab.kube.controllers import all_controllers
 from ekslab.kube.net.address_pools import AddressPool, NodeSlices, PoolExhaustedError
-from ekslab.kube.node.simulated.agent import NodeSpec, SimulatedNodes
-from ekslab.kube.node.standalone import PoolAddresses, is_standalone, node_specs, spec_of
-from ekslab.kube.runtime.controller import ControllerRunner, Toolbox
-from ekslab.kube.runtime.events import EventRecorder
-from ekslab.kube.scheduler.loop import Scheduler
 from ekslab.kube.store.memory import MemoryStore
 from ekslab.kube.store.port import StoreError
 from ekslab.kube.store.sqlite import open_store
+
+if TYPE_CHECKING:
+    from ekslab.kube.node.simulated.agent import NodeSpec, SimulatedNodes
+    from ekslab.kube.runtime.controller import Toolbox
 
 __all__ = ["ADMIN", "Cluster", "ClusterConfig", "StoreError"]
 
@@ -139,14 +148,10 @@ class Cluster:
         self._rbac = RbacAuthorizer(self.lister)
         self._extra_authorizers: list[Authorizer] = []
         self.authenticator = self._authenticators(authenticators)
-        self.nodes = SimulatedNodes(
-            clock=clock, fleet=InProcessClient(self, _FLEET, field_manager="kubelet")
-        )
         self._slices = NodeSlices(config.pod_cidr, now=clock.now)
         self._node_addresses = AddressPool(config.node_cidr, now=clock.now)
         self._turns = Turns(_REQUESTS_A_TURN)
         self._server: ApiServer | None = None
-        self._informers: InformerFactory | None = None
         self._serving: HttpServer | None = None
         self._running: Service | None = None
 
@@ -231,8 +236,27 @@ class Cluster:
         """An in-process client bound to one identity."""
         return InProcessClient(self, user, field_manager=field_manager)
 
-    def toolbox(self, user: UserInfo, *, component: str) -> Toolbox:
+    @cached_property
+    def nodes(self) -> "SimulatedNodes":
+        """The cluster's simulated nodes."""
+        from ekslab.kube.node.simulated.agent import SimulatedNodes
+
+        return SimulatedNodes(clock=self._clock, fleet=self.client(_FLEET, field_manager="kubelet"))
+
+    def connect(self, node_name: str) -> NodeConnection:
+        """The API server's way to a node: the cluster is its `NodeConnections`.
+
+        Raises:
+            ApiError: 404 for an unknown node, 500 for one that does not answer.
+        """
+        return self.nodes.connect(node_name)
+
+    def toolbox(self, user: UserInfo, *, component: str) -> "Toolbox":
         """What a controller that acts as `user` is given."""
+        from ekslab.kube.client.informers import InformerFactory
+        from ekslab.kube.runtime.controller import Toolbox
+        from ekslab.kube.runtime.events import EventRecorder
+
         client = self.client(user, field_manager=component)
         return Toolbox(
             client=client,
@@ -267,6 +291,8 @@ class Cluster:
 
         Their pods get addresses from slices of `pod_cidr`; they are of one size.
         """
+        from ekslab.kube.node.standalone import node_specs
+
         taken = [item.name for item in self.lister.list(NODES) if item.name.startswith("sim-")]
         first = int(max(taken, default="sim-0")[4:]) + 1
         specs = node_specs(count, address=self._node_addresses.allocate, first=first)
@@ -278,12 +304,18 @@ class Cluster:
     def _boot_standalone(self) -> None:
         """Boot the nodes that ran without a machine before this process did."""
         nodes = [item.object for item in self.lister.list(NODES)]
+        if not nodes:
+            return
+        from ekslab.kube.node.standalone import is_standalone, spec_of
+
         specs = [spec_of(node) for node in nodes if is_standalone(node)]
         for spec in specs:
             self._node_addresses.claim(spec.name, spec.addresses[0]["address"])
         self._boot(specs)
 
-    def _boot(self, specs: Sequence[NodeSpec]) -> None:
+    def _boot(self, specs: "Sequence[NodeSpec]") -> None:
+        from ekslab.kube.node.standalone import PoolAddresses
+
         for spec in specs:
             pool = self._slices.pool(spec.name, spec.pod_cidr)
             sliced = replace(spec, pod_cidr=pool.cidr, kubelet_version=self.git_version)
@@ -352,7 +384,7 @@ class Cluster:
             ),
             clock=self._clock,
             ids=self._ids,
-            nodes=self.nodes,
+            nodes=self,
             config=ServerConfig(service_cidr=self.config.service_cidr),
         )
 
@@ -366,25 +398,43 @@ class Cluster:
         return await self._server.handle(request)
 
     async def _run(self) -> None:
-        identities = _Identities(self)
+        async with TaskGroup(self.config.name) as tasks:
+            tasks.start(self._renew_certificates(), name="certificates")
+            # Each imports what it runs; in between, requests are answered.
+            for name, component in (
+                ("nodes", self._run_nodes),
+                ("controllers", self._run_controllers),
+                ("scheduler", self._run_scheduler),
+            ):
+                tasks.start(component(), name=name)
+                await self._clock.sleep(0)
+
+    async def _run_nodes(self) -> None:
+        await self.nodes.run()
+
+    async def _run_controllers(self) -> None:
+        from ekslab.kube.controllers import all_controllers
+        from ekslab.kube.runtime.controller import ControllerRunner
+
         controllers = all_controllers(
-            identities.client,
+            _Identities(self).client,
             catalog=self._catalog,
             clock=self._clock,
             rng=self._rng.fork("controllers"),
             ids=self._ids,
             authority_pem=self.authority_pem,
         )
+        await ControllerRunner(controllers).run()
+
+    async def _run_scheduler(self) -> None:
+        from ekslab.kube.scheduler.loop import Scheduler
+
         scheduler = Scheduler(
             self.client(_SCHEDULER, field_manager="kube-scheduler"),
             clock=self._clock,
             rng=self._rng.fork("scheduler"),
         )
-        async with TaskGroup(self.config.name) as tasks:
-            tasks.start(self.nodes.run(), name="nodes")
-            tasks.start(ControllerRunner(controllers).run(), name="controllers")
-            tasks.start(scheduler.run(), name="scheduler")
-            tasks.start(self._renew_certificates(), name="certificates")
+        await scheduler.run()
 
     async def _renew_certificates(self) -> None:
         while True:

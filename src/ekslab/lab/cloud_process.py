@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from typing import Final
 
 from ekslab.cloud.cloud import Cloud, CloudConfig
@@ -56,6 +55,7 @@ async def _main(home: Home, stop: asyncio.Event) -> None:
     control = AsgiServer(app, unix_listener(home.socket("cloud")))
     await endpoint.start()
     await control.start()
+    process.is_up()
     logs.get("cloud").info("AWS endpoint", **status)
     try:
         await stop.wait()
@@ -83,5 +83,6 @@ def _write_credentials(home: Home, cloud: Cloud, config: LabConfig) -> None:
     write_private(home.credentials, json.dumps(credentials, indent=2) + "\n")
 
 
-if __name__ == "__main__":
-    sys.exit(process.run("cloud", _main))
+def main(home: str) -> int:
+    """Run the process for the lab in this directory."""
+    return process.run("cloud", home, _main)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,8 +9,6 @@ from ekslab.bridge.aws.client import AwsClient, AwsError
 from ekslab.bridge.aws.cloud_socket import CloudSocket
 from ekslab.bridge.aws.http_endpoint import HttpEndpoint
 from ekslab.bridge.bridge import Bridge, Surroundings
-from ekslab.bridge.kubernetes_side import is_ready
-from ekslab.bridge.nodes import sizes
 from ekslab.cloud.gateway.sigv4 import Keys
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock, lab_clock
@@ -79,6 +76,7 @@ class ClustersProcess:
         except StoreError as error:
             raise LabError(str(error)) from error
         self._note_control_plane(bridge)
+        process.is_up()
         self._account = await self._cloud.wait_status()
         self._step(f"AWS endpoint at {self._account['endpoint']}")
         async with endpoint.open(self._account["endpoint"]), TaskGroup("bridge") as tasks:
@@ -201,15 +199,14 @@ class ClustersProcess:
         for running in self._bridge.control_planes.all():
             name = running.record.name
             side = self._bridge.side(name)
-            nodes = side.nodes.list() if side is not None else []
             rows.append(
                 {
                     "name": name,
                     "status": by_name.get(name, {}).get("status", "CREATING"),
                     "version": running.record.version,
                     "endpoint": running.cluster.url,
-                    "nodes": len(nodes),
-                    "nodes_ready": sum(1 for node in nodes if is_ready(node.object)),
+                    "nodes": len(side.nodes.list()) if side is not None else 0,
+                    "nodes_ready": side.count_ready() if side is not None else 0,
                     "pods": running.cluster.count(PODS),
                 }
             )
@@ -227,6 +224,8 @@ class ClustersProcess:
             size = await bridge.size_of(body["instance_type"])
         except AwsError as error:
             raise LabError(error.message) from error
+        from ekslab.bridge.nodes import sizes
+
         added = await running.cluster.add_nodes(
             int(body["count"]), capacity=sizes.capacity(size), allocatable=sizes.allocatable(size)
         )
@@ -240,5 +239,6 @@ async def _main(home: Home, stop: asyncio.Event) -> None:
     await ClustersProcess(home, config).run(stop)
 
 
-if __name__ == "__main__":
-    sys.exit(process.run("clusters", _main))
+def main(home: str) -> int:
+    """Run the process for the lab in this directory."""
+    return process.run("clusters", home, _main)

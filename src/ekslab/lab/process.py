@@ -18,13 +18,13 @@ from ekslab.lab.supervisor import EX_CONFIG
 _PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def run(name: str, body: Callable[[Home, asyncio.Event], Awaitable[None]]) -> int:
+def run(name: str, path: str, body: Callable[[Home, asyncio.Event], Awaitable[None]]) -> int:
     """Run a process's body until SIGTERM or the end of its parent; gives the exit code.
 
-    The body gets the lab's home and an event that says it is time to go. What a user can mend
-    (`LabError`) is left as a sentence for the command line that waits, and ends the lab.
+    The body gets the lab's home (at `path`) and an event that says it is time to go. What a user
+    can mend (`LabError`) is left as a sentence for the command line that waits, and ends the lab.
     """
-    home = Home(Path(sys.argv[1]))
+    home = Home(Path(path))
     logs.configure(json=not sys.stderr.isatty())
     log = logs.get(name)
     try:
@@ -62,7 +62,6 @@ def _give_up(home: Home, sentence: str, log: logs.Logger) -> int:
 
 async def _body(home: Home, body: Callable[[Home, asyncio.Event], Awaitable[None]]) -> None:
     loop = asyncio.get_running_loop()
-    collecting.manage(loop)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -80,6 +79,11 @@ def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> N
 
     with contextlib.suppress(OSError, PermissionError):
         loop.add_reader(0, readable)
+
+
+def is_up() -> None:
+    """Say that the process serves: whatever it has made until now stays."""
+    collecting.manage(asyncio.get_running_loop())
 
 
 def vitals() -> dict[str, Any]:

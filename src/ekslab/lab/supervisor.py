@@ -82,7 +82,7 @@ class Supervisor:
     def _start(self, child: _Child) -> None:
         child.started_s = time.monotonic()  # noqa: TID251 - the supervisor has no lab clock
         child.process = subprocess.Popen(
-            [sys.executable, "-m", f"ekslab.lab.{child.name}_process", str(self.home.path)],
+            [sys.executable, "-m", "ekslab.lab", child.name, str(self.home.path)],
             stdin=subprocess.PIPE,  # its end tells the child that we are gone
             stdout=child.log,
             stderr=child.log,
