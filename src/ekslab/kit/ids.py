@@ -23,7 +23,13 @@ class Ids:
 
     def suffix(self, length: int = 5) -> str:
         """What the API server appends to `generateName`."""
-        return self._rng.text(_SUFFIX_ALPHABET, length)
+        # One draw for all letters: pods are named by the thousand.
+        drawn = self._rng.bits(8 * length)
+        letters = []
+        for _ in range(length):
+            drawn, place = divmod(drawn, len(_SUFFIX_ALPHABET))
+            letters.append(_SUFFIX_ALPHABET[place])
+        return "".join(letters)
 
     def hex(self, length: int) -> str:
         """Lower-case hex digits, as in `i-0123456789abcdef0` or container ids."""
