@@ -69,7 +69,8 @@ def run(surroundings: Surroundings) -> Sequence[Row]:
 
 
 def _signed(environment: dict[str, str], call: _Call) -> dict[str, str]:
-    from ekslab.cloud.gateway.sigv4 import Keys, sign
+    from ekslab.cloud.gateway.sigv4 import sign
+    from ekslab.cloud.keys import Keys
     from ekslab.cloud.ports import AwsRequest
 
     headers = [("host", urllib.parse.urlsplit(environment["AWS_ENDPOINT_URL"]).netloc)]

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from ekslab.bridge.identity.token import TokenError, parse
-from ekslab.cloud.gateway.sigv4 import Keys
+from ekslab.cloud.keys import Keys
 from ekslab.cloud.login_token import PREFIX, eks_token
 
 NOW = 1_800_000_000.0

@@ -12,7 +12,8 @@ import orjson
 
 from ekslab.cloud.calls import first
 from ekslab.cloud.cloud import AccountTemplate, Cloud, CloudConfig
-from ekslab.cloud.gateway.sigv4 import Keys, presign, sign
+from ekslab.cloud.gateway.sigv4 import presign, sign
+from ekslab.cloud.keys import Keys
 from ekslab.cloud.ports import AwsRequest, AwsResponse, ControlPlaneReport, NodegroupReport
 from ekslab.kit.clock import LoopClock
 from ekslab.kit.ids import Ids

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from ekslab.cloud.calls import first
-from ekslab.cloud.gateway.sigv4 import Keys
+from ekslab.cloud.keys import Keys
 from ekslab.cloud.ports import AwsRequest
 from tests.cloud.lab import FORM, Lab, presigned
 

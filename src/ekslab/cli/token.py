@@ -1,7 +1,7 @@
 """`ekslab token`: the exec plugin of kubectl, fast because kubectl starts it for every command.
 
 Does what `aws eks get-token` does (a presigned `sts:GetCallerIdentity`, awscli
-`customizations/eks/get_token.py`) and imports nothing that is not needed for it.
+`customizations/eks/get_token.py`). Every import here is felt: no pathlib, no typing, no dataclass.
 """
 
 import json
@@ -9,15 +9,13 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Final
 
-from ekslab.cloud.gateway.sigv4 import Keys
+from ekslab.cloud.keys import Keys
 from ekslab.cloud.login_token import eks_token
 
-_VALID_S: Final = 14 * 60
-_API_VERSIONS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-_USAGE: Final = "usage: ekslab token --cluster-name NAME [--region REGION]"
+_VALID_S = 14 * 60
+_API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+_USAGE = "usage: ekslab token --cluster-name NAME [--region REGION]"
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
@@ -62,9 +60,10 @@ def _keys(environment: Mapping[str, str]) -> Keys | None:
             environment["AWS_SECRET_ACCESS_KEY"],
             environment.get("AWS_SESSION_TOKEN", ""),
         )
-    home = Path(environment.get("EKSLAB_HOME") or "~/.ekslab").expanduser()
+    home = os.path.expanduser(environment.get("EKSLAB_HOME") or "~/.ekslab")  # noqa: PTH111 - fast
     try:
-        loaded: dict[str, str] = json.loads((home / "credentials.json").read_text())
+        with open(f"{home}/credentials.json", encoding="utf-8") as file:  # noqa: PTH123 - fast
+            loaded: dict[str, str] = json.load(file)
     except (OSError, ValueError):
         return None
     return Keys(loaded["access_key_id"], loaded["secret_access_key"])

@@ -8,7 +8,7 @@ import base64
 import string
 from dataclasses import asdict, dataclass
 
-from ekslab.cloud.gateway.sigv4 import Keys
+from ekslab.cloud.keys import Keys
 from ekslab.cloud.records import Records
 from ekslab.kit.rng import secret_bytes
 

@@ -9,7 +9,7 @@ from ekslab.bridge.aws.client import AwsClient, AwsError
 from ekslab.bridge.aws.cloud_socket import CloudSocket
 from ekslab.bridge.aws.http_endpoint import HttpEndpoint
 from ekslab.bridge.bridge import Bridge, Surroundings
-from ekslab.cloud.gateway.sigv4 import Keys
+from ekslab.cloud.keys import Keys
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock, lab_clock
 from ekslab.kit.rng import Rng, fresh_seed

@@ -12,7 +12,7 @@ from ekslab.bridge.aws.client import AwsClient
 from ekslab.bridge.aws.credentials import Session
 from ekslab.bridge.bridge import Bridge, Surroundings
 from ekslab.cloud.cloud import Cloud, CloudConfig
-from ekslab.cloud.gateway.sigv4 import Keys
+from ekslab.cloud.keys import Keys
 from ekslab.cloud.sessions import Session as CloudSession
 from ekslab.kit.clock import Clock, LoopClock, WallClock
 from ekslab.kit.ids import Ids

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
 from ekslab.cloud.gateway import sigv4
-from ekslab.cloud.gateway.sigv4 import Keys
+from ekslab.cloud.keys import Keys
 from ekslab.cloud.ports import AwsRequest, AwsResponse, Endpoint
 from ekslab.kit.clock import WallClock
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from ekslab.bridge.aws.credentials import Session
-from ekslab.cloud.gateway.sigv4 import Keys
+from ekslab.cloud.keys import Keys
 from ekslab.cloud.ports import Change, ControlPlaneReport, NodegroupReport
 from ekslab.kit.clock import Clock
 from ekslab.kit.http_client import HttpClient, HttpError

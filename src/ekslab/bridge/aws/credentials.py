@@ -7,7 +7,7 @@ its service-linked roles; here both are asked of the cloud, which renews them be
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ekslab.cloud.gateway.sigv4 import Keys
+from ekslab.cloud.keys import Keys
 from ekslab.kit.clock import WallClock
 
 _RENEW_BEFORE_S: Final = 5 * 60.0

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 
 from ekslab.cloud.gateway.faults import DoorFault, Refusal
+from ekslab.cloud.keys import Keys
 from ekslab.cloud.ports import AwsRequest
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -30,15 +31,6 @@ _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 _DATE = re.compile(r"\d{8}T\d{6}Z")
 _HEADER_PART = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Credentials of a caller. `token` is empty for long-lived keys."""
-
-    access_key_id: str
-    secret_access_key: str
-    session_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
