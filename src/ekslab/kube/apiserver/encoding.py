@@ -47,6 +47,8 @@ class Encoder:
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
         self._clock = clock
+        # What was told last, by media type: the next watcher of the audience is told the same.
+        self.told: dict[str, tuple[Sequence[WatchEvent], bytes]] = {}
 
     def encode(self, request: ApiRequest, answer: Answer, *, gzip: bool) -> Body:
         """The body of an answer that is an object or a page.
@@ -191,7 +193,14 @@ class WatchLines:
         self.media_type = _JSON
 
     def pieces(self, events: Sequence[WatchEvent]) -> Iterator[bytes]:
-        """A batch, written as it is taken: who does not read costs one piece, not all there is."""
+        """A batch, written as it is taken: who does not read costs one piece, not all there is.
+
+        A short one that several watchers share is written once.
+        """
+        as_it_is = not (self._table or self._partial)
+        if as_it_is and (told := self._encoder.told.get(self.media_type)) and told[0] is events:
+            yield told[1]
+            return
         start = size = 0
         if len(events) > 1:
             for index, event in enumerate(events):
@@ -200,8 +209,14 @@ class WatchLines:
                 if size > _PIECE_BYTES:
                     yield self.encode(events[start : index + 1])
                     start, size = index + 1, 0
-        if start < len(events):
-            yield self.encode(events[start:] if start else events)
+        if start:
+            if start < len(events):
+                yield self.encode(events[start:])
+            return
+        piece = self.encode(events)
+        if as_it_is:
+            self._encoder.told[self.media_type] = events, piece
+        yield piece
 
     def encode(self, events: Sequence[WatchEvent]) -> bytes:
         """All lines of a batch as one piece."""

@@ -37,12 +37,14 @@ class ServedWatch:
         served: Served,
         chosen: Selection,
         initial: Sequence[WatchEvent],
+        unfiltered: "Unfiltered | None" = None,
         error: errors.ApiError | None = None,
     ) -> None:
         self._source = source
         self._served = served
         self._chosen = chosen
         self._initial = initial
+        self._unfiltered = unfiltered
         self._error = error
         self._timers: list[Timer] = []
         self._bookmark_due = False
@@ -81,10 +83,11 @@ class ServedWatch:
         if source is None:
             return
         async for batch in source:
-            events = self._filtered(batch)
+            unfiltered = self._unfiltered
+            events = self._filtered(batch) if unfiltered is None else unfiltered.of(batch)
             if self._bookmark_due:
                 self._bookmark_due = False
-                events.append(WatchEvent("BOOKMARK", source.progress))
+                events = [*events, WatchEvent("BOOKMARK", source.progress)]
             if events:
                 yield events
 
@@ -107,12 +110,37 @@ class ServedWatch:
         return events
 
 
+class Unfiltered:
+    """Events for those who watch all of a type: made once for the batch that they share.
+
+    The watchers of an audience take it one after the other, so the last one is all to remember.
+    """
+
+    def __init__(self) -> None:
+        self._batch: Sequence[StoreEvent] = ()
+        self._events: Sequence[WatchEvent] = ()
+
+    def of(self, batch: Sequence[StoreEvent]) -> Sequence[WatchEvent]:
+        """The batch as it is told; shared, not to be changed."""
+        if batch is not self._batch:
+            self._events = [WatchEvent(_kind(event), event.revision, event.item) for event in batch]
+            self._batch = batch
+        return self._events
+
+
+def _kind(event: StoreEvent) -> str:
+    if event.deleted:
+        return "DELETED"
+    return "ADDED" if event.previous is None else "MODIFIED"
+
+
 class Watcher:
     """Opens watches."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._unfiltered = Unfiltered()
 
     async def watch(self, served: Served, request: ApiRequest) -> ServedWatch:
         """Open a watch by the rules of resourceVersion and sendInitialEvents.
@@ -145,7 +173,14 @@ class Watcher:
         except CompactedError as gone:
             error = too_old_revision(after, gone.oldest)
             return ServedWatch(None, served=served, chosen=chosen, initial=(), error=error)
-        watch = ServedWatch(source, served=served, chosen=chosen, initial=initial)
+        as_it_is = chosen.everything and served.convert is None
+        watch = ServedWatch(
+            source,
+            served=served,
+            chosen=chosen,
+            initial=initial,
+            unfiltered=self._unfiltered if as_it_is else None,
+        )
         watch.start_timers(self._clock, bookmarks=options.bookmarks, timeout_s=_timeout_s(options))
         return watch
 
