@@ -88,10 +88,18 @@ class Item:
     def json(self) -> bytes:
         """The object as canonical JSON, with resourceVersion and managedFields. Memoized."""
         if self._json is None:
-            managed = b',"managedFields":' + self._managed if self._managed else b""
-            version = b',"resourceVersion":"%d"' % self.revision
-            self._json = b"".join((b"{", self._metadata, version, managed, b"},", self._rest, b"}"))
+            self._json = b"".join(self.pieces())
         return self._json
+
+    def pieces(self) -> tuple[bytes, ...]:
+        """What `json` is joined from: a list of all objects must not keep each of them twice."""
+        if self._json is not None:
+            return (self._json,)
+        if not self._managed:
+            version = b',"resourceVersion":"%d"},' % self.revision
+            return b"{", self._metadata, version, self._rest, b"}"
+        version = b',"resourceVersion":"%d","managedFields":' % self.revision
+        return b"{", self._metadata, version, self._managed, b"},", self._rest, b"}"
 
     def watch_line(self, event: str) -> bytes:
         """One line of a JSON watch stream for this object: ADDED, MODIFIED or DELETED. Memoized."""
@@ -110,6 +118,15 @@ class Item:
         if found is None:
             found = orjson.loads(self.json())
             self.keep_decoded(found)
+        return found
+
+    def glance(self) -> Object:
+        """The object as `object`, but perhaps without managedFields, for one look at it: a table
+        of all objects must not decode what no cell shows, nor keep what it decoded.
+        """
+        if self._object is not None:
+            return self._object
+        found: Object = orjson.loads(b"{%b},%b}" % (self._metadata, self._rest))
         return found
 
     def keep_decoded(self, obj: Object) -> None:

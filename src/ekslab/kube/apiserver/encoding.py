@@ -1,8 +1,9 @@
 """From answers to bytes, by the media type asked for.
 
 Objects are spliced from the bytes the store keeps (`Item.json`); a list is put together from them
-in pieces of about 1 MB and never joined as one. Table and PartialObjectMetadata are transformations
-of the same bytes. Upstream: `apiserver/pkg/endpoints/handlers/{response,negotiation}`.
+in pieces of about 256 KB and never joined as one. Table and PartialObjectMetadata are
+transformations of the same bytes. Upstream: `apiserver/pkg/endpoints/handlers/{response,
+negotiation}`.
 """
 
 import zlib
@@ -23,7 +24,7 @@ from ekslab.kube.api.resources import ResourceInfo
 from ekslab.kube.apiserver import tables
 from ekslab.kube.apiserver.registry import Registry, Served
 
-_PIECE_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 256 << 10
 _GZIP_FROM_BYTES: Final = 128 << 10
 _GZIP_LEVEL: Final = 1
 _JSON: Final = "application/json"
@@ -88,14 +89,14 @@ class Encoder:
             metadata = orjson.dumps(_list_meta(page))
             if choice.transform is not None:
                 head = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1"'
-                encoded = (partial(item) for item in page.items)
+                encoded: Iterable[Sequence[bytes]] = ((partial(item),) for item in page.items)
             else:
                 info = served.info
                 head = b'{"kind":"%s","apiVersion":"%s"' % (
                     info.list_kind.encode(),
                     info.api_version.encode(),
                 )
-                encoded = (item.json() for item in page.items)
+                encoded = (item.pieces() for item in page.items)
             pieces = _spliced(head + b',"metadata":' + metadata + b',"items":[', encoded)
         if choice.media_type != _JSON:
             return _finished(b"".join(pieces), choice, gzip=False)
@@ -117,7 +118,7 @@ class Encoder:
             "columnDefinitions": tables.columns(info),
         }
         prefix = orjson.dumps(head)[:-1] + b',"rows":['
-        return _spliced(prefix, self._rows(request, info, items))
+        return _spliced(prefix, ((row,) for row in self._rows(request, info, items)))
 
     def _rows(
         self, request: ApiRequest, info: ResourceInfo, items: Iterable[Item]
@@ -125,7 +126,7 @@ class Encoder:
         include = request.options.get("includeObject", "Metadata")
         now = self._clock.now()
         for item in items:
-            cells = orjson.dumps(tables.row_cells(info, item.object, now))
+            cells = orjson.dumps(tables.row_cells(info, item.glance(), now))
             if include == "None":
                 yield b'{"cells":%s}' % cells
             else:
@@ -321,15 +322,16 @@ def _list_meta(page: ListPage) -> Object:
     return meta
 
 
-def _spliced(head: bytes, encoded: Iterable[bytes]) -> Iterator[bytes]:
+def _spliced(head: bytes, elements: Iterable[Sequence[bytes]]) -> Iterator[bytes]:
     """`head`, the elements with commas between, `]}`: in pieces of about `_PIECE_BYTES`."""
     parts = [head]
     size = len(head)
     separator = b""
-    for element in encoded:
-        parts += (separator, element)
+    for element in elements:
+        parts.append(separator)
+        parts += element
         separator = b","
-        size += len(element)
+        size += sum(map(len, element))
         if size >= _PIECE_BYTES:
             yield b"".join(parts)
             parts, size = [], 0

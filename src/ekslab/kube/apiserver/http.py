@@ -8,6 +8,7 @@ The GET of one object by somebody who was believed a moment ago needs no waiting
 before the connection goes on, without a task.
 """
 
+import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -237,6 +238,8 @@ class HttpApp:
             if body is not None:
                 for piece in body.pieces:
                     await call.exchange.send(piece)
+                    # A client that keeps up would have the loop for itself till the end.
+                    await asyncio.sleep(0)
                 call.exchange.end()
 
     def _send_body(self, call: _Call, request: ApiRequest, answer: Answer) -> Body | None:
