@@ -1,7 +1,6 @@
 """What the commands do: start and stop the lab's process tree, and ask it how it is."""
 
 import contextlib
-import difflib
 import json
 import os
 import shlex
@@ -16,7 +15,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from ekslab.lab import control
 from ekslab.lab.home import Home, LabConfig, LabError
 
 _CALL_S: Final = 5.0
@@ -87,6 +85,8 @@ def _check_offered(config: LabConfig) -> None:
             f"there is no Kubernetes {version} here; choose one of {', '.join(SUPPORTED_VERSIONS)}"
         )
     if config.instance_type not in network_limits():
+        import difflib
+
         near = difflib.get_close_matches(config.instance_type, network_limits(), n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise LabError(f"there is no EC2 instance type {config.instance_type}{hint}")
@@ -167,9 +167,24 @@ class _progress:  # noqa: N801 - reads as a verb where it is used
 
 def _clusters_state(home: Home) -> dict[str, Any]:
     try:
-        return control.call(home.socket("clusters"), "GET", "/status", timeout_s=_CALL_S)
+        return _call(home, "clusters", "GET", "/status")
     except _UNREACHABLE:
         return {}
+
+
+def _call(
+    home: Home,
+    process: str,
+    method: str,
+    route: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    timeout_s: float = _CALL_S,
+) -> dict[str, Any]:
+    """See `control.call`. HTTP is first imported here: by then the lab is starting."""
+    from ekslab.lab import control
+
+    return control.call(home.socket(process), method, route, body, timeout_s=timeout_s)
 
 
 def _next_steps(home: Home, state: Mapping[str, Any]) -> str:
@@ -206,7 +221,7 @@ def down(home: Home) -> int:
 
 def _end(home: Home, pid: int) -> None:
     try:
-        control.call(home.socket("clusters"), "POST", "/stop", timeout_s=_CALL_S)
+        _call(home, "clusters", "POST", "/stop")
     except (*_UNREACHABLE, LabError):
         # A process that does not answer does not keep the lab from ending.
         with contextlib.suppress(ProcessLookupError):
@@ -237,7 +252,7 @@ def status(home: Home, *, as_json: bool) -> int:
         shown["supervisor"] = pid
         for name in ("cloud", "clusters"):
             try:
-                shown[name] = control.call(home.socket(name), "GET", "/status", timeout_s=_CALL_S)
+                shown[name] = _call(home, name, "GET", "/status")
             except _UNREACHABLE:
                 shown[name] = {"state": "not answering"}
     if as_json:
@@ -342,9 +357,7 @@ def nodes_add(home: Home, count: int, *, cluster: str, instance_type: str) -> in
     """Add simulated nodes to a cluster."""
     body = {"count": count, "cluster": cluster, "instance_type": instance_type}
     try:
-        answer = control.call(
-            home.socket("clusters"), "POST", "/nodes", body, timeout_s=60 + count / 100
-        )
+        answer = _call(home, "clusters", "POST", "/nodes", body, timeout_s=60 + count / 100)
     except _UNREACHABLE as error:
         raise LabError("the lab is not running; start it with `ekslab up`") from error
     print(f"Added {answer['added']} node{'' if count == 1 else 's'} to cluster {cluster}.")
