@@ -102,6 +102,11 @@ class AwsEndpoint:
         except JournalError as error:
             _log.error("not durable", error=str(error))
             return self._refuse(exchange, AwsFault("InternalFailure", str(error), status=500))
+        except Exception:  # noqa: BLE001 - whatever it was, the client gets AWS's form of it
+            route = exchange.route
+            operation = f"{route.service}:{route.action}" if route else ""
+            _log.exception("broken", request_id=exchange.request_id, operation=operation)
+            return self._settle_failure(exchange, _internal_fault(exchange))
         return exchange.answer
 
     def _identify(self, exchange: Exchange) -> None:
@@ -160,7 +165,7 @@ class AwsEndpoint:
                 request, route, caller=exchange.caller, request_id=exchange.request_id
             )
         else:
-            parameters.check(route)
+            parameters.check(route, request.body)
             exchange.answer = self._calls.forward(
                 request,
                 service=route.service,
@@ -200,6 +205,14 @@ def _protocol_guess(request: AwsRequest) -> Protocol:
     if "/eks/aws4_request" in authorization or content_type.startswith("application/json"):
         return Protocol.REST_JSON
     return Protocol.REST_XML
+
+
+def _internal_fault(exchange: Exchange) -> AwsFault:
+    """A mistake of ours, in the service's word for its own."""
+    code = "InternalError" if exchange.protocol is Protocol.EC2 else "InternalFailure"
+    if exchange.route is not None and exchange.route.service == "eks":
+        code = "ServerException"
+    return AwsFault(code, "An internal error has occurred", status=500)
 
 
 def _denial(caller: Caller, question: policies.Question, effect: policies.Effect) -> str:

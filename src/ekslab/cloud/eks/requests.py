@@ -1,9 +1,4 @@
-"""Requests of the EKS API: labels, query and body gathered and checked by botocore's model.
-
-Required members, types, lengths, ranges, patterns and enumerations of the model are checked; what
-the model does not know is ignored, as AWS does. Texts follow the validation errors of AWS's
-services ("1 validation error detected: Value ... failed to satisfy constraint: ...").
-"""
+"""Requests of the EKS API: labels, query and body gathered and checked by botocore's model."""
 
 import re
 from collections.abc import Mapping
@@ -12,6 +7,7 @@ from typing import Any
 import orjson
 
 from ekslab.cloud.eks.faults import invalid_parameter
+from ekslab.cloud.gateway import shapes
 from ekslab.cloud.gateway.faults import AwsFault
 from ekslab.cloud.gateway.routing import Route, service_model
 from ekslab.cloud.gateway.sigv4 import query_pairs
@@ -49,7 +45,9 @@ def read_params(request: AwsRequest, route: Route) -> Params:
                 value = body.get(wire_name)
         if value is not None:
             params[name] = value
-    _check_structure(shape, params, "")
+    problem = shapes.problem_of(shape, params)
+    if problem:
+        raise invalid_parameter(problem)
     return params
 
 
@@ -80,86 +78,3 @@ def _from_query(shape: Any, values: list[str] | None, name: str) -> Any:
     if shape.type_name == "boolean":
         return text.lower() == "true"
     return text
-
-
-def _check_structure(shape: Any, value: Mapping[str, Any], path: str) -> None:
-    for name in shape.required_members:
-        if value.get(name) is None:
-            raise invalid_parameter(
-                f"1 validation error detected: Value null at '{path}{name}' failed to satisfy "
-                "constraint: Member must not be null"
-            )
-    for name, member in shape.members.items():
-        if value.get(name) is not None:
-            _check(member, value[name], f"{path}{name}")
-
-
-def _check(shape: Any, value: Any, path: str) -> None:
-    expected = _TYPES.get(shape.type_name)
-    if expected is not None and (
-        not isinstance(value, expected)
-        or (isinstance(value, bool) and shape.type_name != "boolean")
-    ):
-        raise invalid_parameter(f"Invalid type for '{path}': expected {shape.type_name}")
-    match shape.type_name:
-        case "structure":
-            _check_structure(shape, value, f"{path}.")
-        case "list":
-            _check_size(shape, len(value), value, path)
-            for index, item in enumerate(value, start=1):
-                _check(shape.member, item, f"{path}.{index}.member")
-        case "map":
-            _check_size(shape, len(value), value, path)
-            for key, item in value.items():
-                _check(shape.key, key, path)
-                _check(shape.value, item, f"{path}.{key}.member")
-        case "string":
-            _check_text(shape, value, path)
-        case "integer" | "long" | "double" | "float":
-            _check_range(shape, value, path)
-
-
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "structure": (dict,),
-    "list": (list,),
-    "map": (dict,),
-    "string": (str,),
-    "integer": (int,),
-    "long": (int,),
-    "double": (int, float),
-    "float": (int, float),
-    "boolean": (bool,),
-}
-
-
-def _fails(value: Any, path: str, constraint: str) -> AwsFault:
-    return invalid_parameter(
-        f"1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: "
-        f"Member must {constraint}"
-    )
-
-
-def _check_text(shape: Any, value: str, path: str) -> None:
-    _check_size(shape, len(value), value, path)
-    pattern = shape.metadata.get("pattern")
-    if pattern and not re.fullmatch(pattern, value):
-        raise _fails(value, path, f"satisfy regular expression pattern: {pattern}")
-    values = shape.metadata.get("enum")
-    if values and value not in values:
-        raise _fails(value, path, f"satisfy enum value set: [{', '.join(values)}]")
-
-
-def _check_size(shape: Any, size: int, value: Any, path: str) -> None:
-    least, most = shape.metadata.get("min"), shape.metadata.get("max")
-    if least is not None and size < least:
-        raise _fails(value, path, f"have length greater than or equal to {least}")
-    if most is not None and size > most:
-        raise _fails(value, path, f"have length less than or equal to {most}")
-
-
-def _check_range(shape: Any, value: float, path: str) -> None:
-    least, most = shape.metadata.get("min"), shape.metadata.get("max")
-    if least is not None and value < least:
-        raise _fails(value, path, f"have value greater than or equal to {least}")
-    if most is not None and value > most:
-        raise _fails(value, path, f"have value less than or equal to {most}")

@@ -4,6 +4,7 @@ Routed by botocore's model, so that every operation of it is known; those that a
 say so by name, with an error of the API's own kind.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 
 import orjson
@@ -12,7 +13,7 @@ from ekslab.cloud.eks import access, clusters, nodegroups, tags, updates, versio
 from ekslab.cloud.eks.requests import read_params
 from ekslab.cloud.eks.state import Asked, EksState, Wire, page
 from ekslab.cloud.gateway.faults import AwsFault
-from ekslab.cloud.gateway.routing import Route
+from ekslab.cloud.gateway.routing import Route, service_model
 from ekslab.cloud.identities import Caller
 from ekslab.cloud.ports import AwsRequest, AwsResponse
 
@@ -99,10 +100,33 @@ class EksService:
                 "InvalidRequestException",
                 f"{route.action} is an operation of EKS that ekslab does not serve yet.",
             )
-        params = read_params(request, route)
-        asked = Asked(self._state.in_region(route.region), route.action, params, caller)
+        try:
+            params = read_params(request, route)
+            asked = Asked(self._state.in_region(route.region), route.action, params, caller)
+            answer = operation(asked)
+        except AwsFault as fault:
+            raise _as_modelled(fault, route.action) from None
         return AwsResponse(
             200,
             (("Content-Type", "application/json"), ("x-amzn-RequestId", request_id)),
-            orjson.dumps(operation(asked)),
+            orjson.dumps(answer),
         )
+
+
+def _as_modelled(fault: AwsFault, action: str) -> AwsFault:
+    """A value that is not acceptable, by the name that the operation's model has for it."""
+    if fault.code != "InvalidParameterException":
+        return fault
+    known = _errors(action)
+    for code in (fault.code, "InvalidRequestException", "BadRequestException"):
+        if code in known:
+            return AwsFault(code, fault.message, fields=fault.fields)
+    return fault
+
+
+@functools.cache
+def _errors(action: str) -> frozenset[str]:
+    """The errors that the model gives to an operation."""
+    model = service_model("eks")
+    assert model is not None
+    return frozenset(shape.name for shape in model.operation_model(action).error_shapes)

@@ -66,6 +66,10 @@ _ALIASES = {
     "iotdata": "data.iot",
     "mobiletargeting": "pinpoint",
 }
+_BAD_INPUT = (
+    "The request could not be processed: something it names does not exist, or a value in it is not"
+    " acceptable."
+)
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 _log = logs.get("cloud.engine")
 
@@ -161,12 +165,10 @@ class Engine:
             raise _not_there(str(error) or f"{service}: not available in this lab.") from None
         except Exception as error:  # noqa: BLE001 - moto's mistakes, of any kind
             # moto breaks with plain Python errors over input it did not expect. The client gets
-            # an error of its own making; the log gets the trace.
+            # the service's word for input that is wrong; the log gets the trace.
             trace = traceback.format_exc(limit=-6)
-            _log.warning("moto broke", service=service, path=request.raw_path, trace=trace)
-            raise AwsFault(
-                "InvalidParameterValue", f"The request could not be handled: {error!r}", status=400
-            ) from None
+            _log.warning("moto broke", service=service, error=repr(error), trace=trace)
+            raise AwsFault(_word_for_bad_input(request, service), _BAD_INPUT) from None
 
     def _handler(self, module: str, wsgi: Any) -> Any:
         """Moto's function for this path. Query and JSON services have but one, at `/`."""
@@ -227,6 +229,16 @@ def _answer_polls_at_once() -> None:
 
     backend.receive_message = receive
     backend._ekslab_at_once = True  # noqa: SLF001 - our own mark
+
+
+def _word_for_bad_input(request: AwsRequest, service: str) -> str:
+    if service == "ec2":
+        return "InvalidParameterValue"
+    if service == "s3":
+        return "InvalidArgument"
+    if header(request.headers, "content-type").startswith("application/x-www-form-urlencoded"):
+        return "ValidationError"
+    return "ValidationException"
 
 
 def _not_there(message: str) -> AwsFault:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ekslab.cloud.gateway import shapes
 from ekslab.cloud.gateway.faults import AwsFault, Protocol
 from ekslab.cloud.gateway.routing import Route, service_model
 
@@ -57,14 +58,14 @@ class _Member:
         return self.wire in parameters or any(name.startswith(prefix) for name in parameters)
 
 
-def check(route: Route) -> None:
+def check(route: Route, body: bytes) -> None:
     """Refuse what the service itself would refuse at once.
 
     Raises:
         AwsFault: in the service's words.
     """
     if route.protocol is Protocol.JSON:
-        _check_json_action(route)
+        _check_json(route, body)
         return
     if route.protocol not in {Protocol.QUERY, Protocol.EC2}:
         return
@@ -80,14 +81,34 @@ def check(route: Route) -> None:
     refuse(route, members)
 
 
-def _check_json_action(route: Route) -> None:
+def _check_json(route: Route, body: bytes) -> None:
     # DynamoDB and its streams sign by one name.
     found = (service_model(route.service), service_model(route.service + "streams"))
     models = [model for model in found if model is not None]
-    if models and not any(route.action in model.operation_names for model in models):
+    model = next((model for model in models if route.action in model.operation_names), None)
+    if model is None:
+        if models:
+            raise AwsFault(
+                "UnknownOperationException",
+                "The requested operation is not recognized by the service.",
+            )
+        return
+    shape = model.operation_model(route.action).input_shape
+    problem = shapes.problem_of(shape, _decoded(body)) if shape is not None else ""
+    if problem:
+        raise AwsFault("ValidationException", problem)
+
+
+def _decoded(body: bytes) -> Mapping[str, Any]:
+    try:
+        decoded = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        raise AwsFault("SerializationException", "The request body is not valid JSON.") from None
+    if not isinstance(decoded, dict):
         raise AwsFault(
-            "UnknownOperationException", "The requested operation is not recognized by the service."
+            "SerializationException", "Start of structure or map found where not expected."
         )
+    return decoded
 
 
 def _unknown_action(route: Route, version: str) -> AwsFault:

@@ -32,9 +32,18 @@ def _checked(original: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         # moto reads only the tags' and groups' part of a template's network interfaces.
         specs: Sequence[Mapping[str, Any]] = more.get("nics") or ()
+        if not image_id and not more.get("launch_template"):
+            raise error("MissingParameter", "The request must contain the parameter ImageId")
+        if int(count) < 1:
+            raise error(
+                "InvalidParameterValue",
+                f"Value ({count}) for parameter minCount is invalid. Expecting at least 1.",
+            )
         _check_instance_type(more)
         _check_interfaces(more, specs)
-        for subnet_id, interfaces in _wanted(backend, more, specs).items():
+        if not more.get("subnet_id") and not any(map(_names_its_place, specs)):
+            more["subnet_id"] = _default_subnet(backend, more.get("placement"))
+        for subnet_id, interfaces in _wanted(more, specs).items():
             subnet = backend.get_subnet(subnet_id)
             if interfaces * int(count) > addresses_of(subnet).free_count:
                 raise error(
@@ -77,21 +86,30 @@ def _address_count(spec: Mapping[str, Any]) -> int:
     return max(1 + secondary, len(spec.get("PrivateIpAddresses") or ()))
 
 
-def _wanted(
-    backend: Any, more: Mapping[str, Any], specs: Sequence[Mapping[str, Any]]
-) -> Mapping[str, int]:
+def _wanted(more: Mapping[str, Any], specs: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
     """Addresses each subnet must give for one instance."""
     default = more.get("subnet_id")
-    if not default and not specs:
-        zone = more.get("placement")
-        subnets = backend.get_default_subnets() if zone else {}
-        default = subnets[zone].id if zone in subnets else None
     wanted: dict[str, int] = {}
     for spec in specs or ({},):
         subnet_id = spec.get("SubnetId") or default
         if subnet_id and not spec.get("NetworkInterfaceId"):
             wanted[subnet_id] = wanted.get(subnet_id, 0) + _address_count(spec)
     return wanted
+
+
+def _names_its_place(spec: Mapping[str, Any]) -> bool:
+    return bool(spec.get("SubnetId") or spec.get("NetworkInterfaceId"))
+
+
+def _default_subnet(backend: Any, zone: str | None) -> str:
+    """Where an instance goes that is not told where: the default VPC's subnet of the zone."""
+    by_zone = backend.get_default_subnets()
+    if not by_zone:
+        raise error("VPCIdNotSpecified", "No default VPC for this user")
+    chosen = by_zone.get(zone) if zone else by_zone[min(by_zone)]
+    if chosen is None:
+        raise error("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
+    return str(chosen.id)
 
 
 def _with_whole_specs(original: Callable[..., None]) -> Callable[..., None]:
@@ -101,12 +119,6 @@ def _with_whole_specs(original: Callable[..., None]) -> Callable[..., None]:
 
     def prep_nics(instance: Any, nic_spec: Any, **more: Any) -> None:
         specs = [dict(spec) for spec in nic_spec] or [{"DeviceIndex": 0}]
-        if not instance.subnet_id and not nic_spec:
-            # No subnet was named: moto picks the default one only for an empty list.
-            original(instance, [], **more)
-            for eni in instance.nics.values():
-                eni.delete_on_termination = True
-            return
         for spec in specs:
             if not spec.get("NetworkInterfaceId"):
                 spec.setdefault("DeleteOnTermination", True)

@@ -7,7 +7,7 @@ subnet. The methods below take the place of those that do so; everything else st
 
 from typing import Any
 
-from ekslab.cloud.subnets import groups, instances, interfaces
+from ekslab.cloud.subnets import group_checks, groups, instances, interfaces
 
 
 def install() -> None:
@@ -20,4 +20,5 @@ def install() -> None:
     interfaces.install()
     instances.install()
     groups.install()
+    group_checks.install()
     backend._ekslab_corrected = True  # noqa: SLF001 - our own mark
