@@ -1,7 +1,7 @@
 """The ports of kube: what its rooms meet through. Each is small and says its errors."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -134,13 +134,11 @@ class Client(Protocol):
         """Delete all objects of the type in the namespace that match."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """What a connection shows: bearer token, client certificate (DER, verified by TLS)."""
 
     bearer_token: str = ""
     certificate_der: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Authenticator(Protocol):

@@ -299,15 +299,16 @@ def attributes_of(request: ApiRequest, *, verb: str = "") -> Attributes:
         selector = request.options.get("fieldSelector", "")
         if selector.startswith(_NAME_FIELD) and "," not in selector:
             name = selector.removeprefix(_NAME_FIELD).removeprefix("=")
+    # By position: this is done for every request, and names cost as much as the rest.
     return Attributes(
-        user=request.user,
-        verb=verb or request.verb,
-        group=resource.group,
-        version=resource.version,
-        resource=resource.plural,
-        subresource=request.subresource,
-        namespace=name if resource == NAMESPACES else request.namespace,
-        name=name,
-        path=request.path,
-        field_selector=request.options.get("fieldSelector", ""),
+        request.user,
+        verb or request.verb,
+        resource.group,
+        resource.version,
+        resource.plural,
+        request.subresource,
+        name if resource == NAMESPACES else request.namespace,
+        name,
+        request.path,
+        request.options.get("fieldSelector", "") if request.options else "",
     )
