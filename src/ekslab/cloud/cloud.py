@@ -33,6 +33,7 @@ from ekslab.cloud.observing import Observer
 from ekslab.cloud.records import Record, Records
 from ekslab.cloud.sessions import Session, Sessions
 from ekslab.cloud.sts.service import StsService
+from ekslab.cloud.subnets.ended import EndedInstances
 from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock
 from ekslab.kit.ids import Ids
@@ -111,6 +112,11 @@ class Cloud:
         observer = Observer(self._engine, self._records, self._identities, region=config.region)
         self._feed = Feed(observer, started_s=wall_clock.now())
         self.feed: ChangeFeed = self._feed
+        self._ended = EndedInstances(
+            lambda: self._engine.backend("ec2", config.region),
+            clock=clock,
+            tell=lambda: self._feed.observe(["ec2:instance"]),
+        )
         self.reports: Reports = EksReports(state, settle=self._settle_report)
         self.endpoint: Endpoint = AwsEndpoint(
             calls=self._calls,
@@ -153,6 +159,7 @@ class Cloud:
                 zones=self._zones(),
             )
             self._keep()
+        self._ended.look()
         self._feed.observe(ALL_KINDS)
 
     def template(self) -> AccountTemplate:
@@ -166,6 +173,7 @@ class Cloud:
 
     async def stop(self) -> None:
         """Write a checkpoint and let go of the account."""
+        self._ended.stop()
         journal, self._journal = self._journal, None
         try:
             if journal is not None:
@@ -278,7 +286,10 @@ class Cloud:
         journal.save_checkpoint(checkpoint.dump(self.config.account_id), changes)
 
     def _announce(self, route: Route) -> None:
-        self._feed.observe(kinds_touched(route.service))
+        kinds = kinds_touched(route.service)
+        if "ec2:instance" in kinds:
+            self._ended.look()
+        self._feed.observe(kinds)
 
     def _settle_report(self) -> None:
         self._keep()

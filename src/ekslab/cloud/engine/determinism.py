@@ -92,6 +92,12 @@ def _give_users_their_prefix() -> None:
     users._ekslab_prefixed = True  # noqa: SLF001 - our own mark
 
 
+def now_s() -> float:
+    """The time of the call that moto is answering."""
+    assert _CallClock.now_s is not None, "outside of any call"
+    return _CallClock.now_s
+
+
 @contextlib.contextmanager
 def at_time(now_s: float) -> Iterator[None]:
     """Within the block moto's time is `now_s`. Its chance goes on where it was: what reads draw

@@ -70,6 +70,7 @@ _BAD_INPUT = (
     "The request could not be processed: something it names does not exist, or a value in it is not"
     " acceptable."
 )
+_SHOWS_INSTANCES = frozenset({"ec2", "autoscaling", "cloudformation"})
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 _log = logs.get("cloud.engine")
 
@@ -140,9 +141,13 @@ class Engine:
         from moto.core.exceptions import ServiceException
         from werkzeug.exceptions import HTTPException, NotFound
 
+        from ekslab.cloud.subnets import ended
+
         module = _moto_module(service, region, request)
         if module is None:
             raise _not_there(f"The service {service} is not available in this lab.")
+        if service in _SHOWS_INSTANCES:
+            ended.forget(self.backend("ec2", region), determinism.now_s())
         wsgi = _wsgi_request(request, service, region, self.account_id)
         try:
             handler = self._handler(module, wsgi)

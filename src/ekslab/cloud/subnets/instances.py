@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ekslab.cloud.facts.instances import network_limits
+from ekslab.cloud.subnets import ended
 from ekslab.cloud.subnets.interfaces import addresses_of, error, limits_of
 
 
@@ -139,6 +140,7 @@ def _with_interfaces_freed(original: Callable[..., Any]) -> Callable[..., Any]:
         if instance.state == "terminated":
             return instance.instance_state
         previous = original(instance)
+        ended.remember(instance)
         for eni in list(instance.nics.values()):
             if eni.id in instance.ec2_backend.enis:
                 instance.detach_eni(eni)
