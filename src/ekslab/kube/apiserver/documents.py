@@ -1,7 +1,8 @@
-"""Paths that are no resource: discovery, OpenAPI, version, health and the index of paths.
+"""Paths that are no resource: discovery, OpenAPI, version, token issuer, health, index of paths.
 
-Upstream: `apiserver/pkg/server/routes`, `pkg/server/healthz`. Documents are made once and kept as
-bytes with their ETag: discovery per generation of the registry, the rest per version.
+Upstream: `apiserver/pkg/server/routes`, `pkg/server/healthz`, `pkg/routes/openidmetadata.go`.
+Documents are made once and kept as bytes with their ETag: discovery per generation of the registry,
+the rest per version.
 """
 
 import gzip
@@ -20,6 +21,7 @@ from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.apiserver.discovery import Discovery
 from ekslab.kube.apiserver.registry import Registry
+from ekslab.kube.apiserver.subresources.tokens import TokenIssuer
 
 if TYPE_CHECKING:
     from ekslab.kube.apiserver.openapi import OpenApi
@@ -34,6 +36,9 @@ _HEALTH: Final = frozenset({"healthz", "livez", "readyz"})
 # Patch releases and commits of the upstream versions EKS serves; the suffix is how EKS words it.
 _PATCH: Final[Mapping[str, str]] = {"1.34": "2", "1.35": "1", "1.36": "0"}
 _BUILD_DATE: Final = "2026-05-01T00:00:00Z"
+_JWKS_TYPE: Final = "application/jwk-set+json"
+# By the name that pods reach the API server by, and its certificate has.
+_JWKS_URI: Final = "https://kubernetes.default.svc/openid/v1/jwks"
 
 
 @lru_cache(maxsize=8)
@@ -63,8 +68,9 @@ def git_version_of(version: str) -> str:
 class Documents:
     """Answers paths that are no resource."""
 
-    def __init__(self, registry: Registry, *, git_version: str) -> None:
+    def __init__(self, registry: Registry, *, git_version: str, issuer: TokenIssuer) -> None:
         self._registry = registry
+        self._issuer = issuer
         self._version = registry.catalog.version
         self._git_version = git_version or git_version_of(self._version)
         self._discovery = Discovery(registry)
@@ -113,6 +119,8 @@ class Documents:
             "apis": self._named,
             "version": lambda rest: None if rest else self._version_document(),
             "openapi": lambda rest: _open_api(self._registry.catalog).document("/".join(rest)),
+            ".well-known": self._well_known,
+            "openid": self._keys,
         }
         maker = makers.get(first)
         return maker(rest) if maker is not None else None
@@ -128,6 +136,16 @@ class Documents:
         if len(rest) == 1:
             return _optional(self._discovery.group(rest[0]))
         return _optional(self._discovery.resources(*rest) if len(rest) == 2 else None)
+
+    def _well_known(self, rest: list[str]) -> Document | None:
+        if rest != ["openid-configuration"]:
+            return None
+        return document(self._issuer.format.openid_configuration(_JWKS_URI))
+
+    def _keys(self, rest: list[str]) -> Document | None:
+        if rest != ["v1", "jwks"]:
+            return None
+        return document(self._issuer.format.jwks(), media_type=_JWKS_TYPE)
 
     def _version_document(self) -> Document:
         """Upstream indents this one document (`apiserver/pkg/server/routes/version.go`)."""
@@ -154,8 +172,9 @@ class Documents:
         }
 
     def _paths(self) -> list[str]:
-        paths = {"/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3",
-                 "/readyz", "/version"}  # fmt: skip
+        paths = {"/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez",
+                 "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz",
+                 "/version"}  # fmt: skip
         for check in _CHECKS:
             paths.update(f"/{endpoint}/{check}" for endpoint in _HEALTH)
         for served in self._registry:

@@ -7,7 +7,7 @@ auth whoami`). Upstream: `pkg/registry/authorization/*` and `pkg/registry/authen
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
-from ekslab.kube.api import errors
+from ekslab.kube.api import errors, media
 from ekslab.kube.api.errors import ApiError, Cause, bad_request
 from ekslab.kube.api.ports import Authenticator, Authorizer, Credentials, Decision
 from ekslab.kube.api.requests import ApiRequest, Attributes, Object, UserInfo
@@ -17,6 +17,7 @@ from ekslab.kube.apiserver.registry import Served
 
 _AUTHORIZATION: Final = "authorization.k8s.io"
 _AUTHENTICATION: Final = "authentication.k8s.io"
+_TRANSFORMS: Final = (media.PARTIAL, media.PARTIAL_LIST)  # a review has no table
 
 
 class Rule(Protocol):
@@ -77,6 +78,7 @@ class Reviews:
         return self._reviews.get(served.storage)
 
     def _body(self, served: Served, request: ApiRequest) -> Object:
+        media.negotiate(request.accept, transforms=_TRANSFORMS, protobuf=True)
         return self._decoder.body(served, request, write_options(request).field_validation)
 
     async def _subject_access(self, served: Served, request: ApiRequest) -> Object:

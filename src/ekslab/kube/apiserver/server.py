@@ -156,7 +156,9 @@ class ApiServer:
             authenticator=access.authenticator,
             decoder=decoder,
         )
-        self._documents = Documents(self.registry, git_version=config.git_version)
+        self._documents = Documents(
+            self.registry, git_version=config.git_version, issuer=access.tokens
+        )
         self._verbs: dict[str, _Handler] = {
             "get": self._get,
             "list": self._list,

@@ -15,8 +15,22 @@ from ekslab.kube.apiserver.registry import Served
 _TYPE: Final = "io.k8s.api.authentication.v1.TokenRequest"
 
 
+class IssuerDocuments(Protocol):
+    """What an issuer publishes, so that others can verify its tokens."""
+
+    def openid_configuration(self, jwks_uri: str) -> Object:
+        """The issuer's discovery document."""
+
+    def jwks(self) -> Object:
+        """The public keys."""
+
+
 class TokenIssuer(Protocol):
     """Carries out TokenRequests."""
+
+    @property
+    def format(self) -> IssuerDocuments:
+        """How the tokens are written and signed."""
 
     def request(
         self, namespace: str, name: str, token_request: Object, *, warnings: list[str]
