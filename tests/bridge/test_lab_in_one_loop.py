@@ -35,8 +35,11 @@ def test_a_node_group_becomes_nodes_in_three_zones_with_addresses_of_their_subne
         assert len(zones) == 3
         assert all(node["metadata"]["labels"]["team"] == "x" for node in nodes)
         assert all(not node["spec"].get("taints") for node in nodes)
-        names = {one["PrivateDnsName"] for one in lab.instances("dev")}
-        assert {node["metadata"]["name"] for node in nodes} == names
+        given = {one["PrivateDnsName"]: one["PrivateIpAddress"] for one in lab.instances("dev")}
+        provided = "alpha.kubernetes.io/provided-node-ip"
+        said = {n["metadata"]["name"]: n["metadata"]["annotations"] for n in nodes}
+        assert {name: annotations[provided] for name, annotations in said.items()} == given
+        assert {one["node.alpha.kubernetes.io/ttl"] for one in said.values()} == {"0"}
 
         await cluster.admin.create(PODS, dict(pod("web")))
         await cluster.until(lambda: cluster.ready_pods() == 1)

@@ -35,3 +35,11 @@ def test_memory_is_kept_back_for_kubelet_and_eviction() -> None:
     left = int(sizes.allocatable(kind)["memory"].removesuffix("Ki"))
     assert whole - left == (574 + 100) * 1024
     assert left < 7518 * 1024
+
+
+def test_storage_is_that_of_an_al2023_node() -> None:
+    kind = size("m5.large", 2, 8192, 3, 10)
+    assert sizes.capacity(kind)["ephemeral-storage"] == "20893676Ki"
+    assert sizes.allocatable(kind)["ephemeral-storage"] == "18181869946"
+    bigger = sizes.capacity(kind, volume_gib=100)["ephemeral-storage"]
+    assert int(bigger.removesuffix("Ki")) > 100 * 1024 * 1024 - 100_000

@@ -1,5 +1,6 @@
 """What controllers do about nodes: daemon sets, silence, taints, eviction."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from ekslab.kube.controllers.node_lifecycle.controller import NodeLifecycleContr
 from ekslab.kube.controllers.node_lifecycle.plan import ZoneState, evictions_per_s, zone_state
 from ekslab.kube.controllers.taint_eviction.controller import TaintEvictionController
 from ekslab.kube.controllers.taint_eviction.plan import leave_at_s
+from ekslab.kube.controllers.ttl.controller import TtlController
+from ekslab.kube.controllers.ttl.plan import ANNOTATION, step_for
 from ekslab.kube.runtime.controller import Controller
 from tests.controllers.world import World, lived, pinned_to, pod, template
 
@@ -24,6 +27,7 @@ def controllers(world: World) -> Sequence[Controller[Any]]:
         DaemonSetController(world.tools("daemon-set-controller"), world.pods),
         NodeLifecycleController(world.tools("node-controller"), world.pods),
         TaintEvictionController(world.tools("node-controller"), world.pods),
+        TtlController(world.tools("ttl-controller")),
     ]
 
 
@@ -270,3 +274,30 @@ def test_how_fast_a_zone_is_evicted(ready: int, lost: int, state: ZoneState, rat
 def test_when_a_pod_must_leave(tolerations: list[Object], expected: float | None) -> None:
     taint = {"key": "k", "effect": "NoExecute", "timeAdded": "1970-01-01T00:01:40Z"}
     assert leave_at_s([taint], tolerations, since_s=50.0, now_s=500.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("step", "nodes", "after"),
+    [
+        pytest.param(0, 100, 0, id="small"),
+        pytest.param(0, 101, 1, id="grown"),
+        pytest.param(1, 95, 1, id="a little smaller"),
+        pytest.param(1, 89, 0, id="small again"),
+        pytest.param(0, 3000, 4, id="at once large"),
+    ],
+)
+def test_how_long_kubelets_may_keep_what_they_read(step: int, nodes: int, after: int) -> None:
+    assert step_for(step, nodes) == after
+
+
+def test_every_node_says_how_long_its_kubelet_may_keep_what_it_reads() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(NODES, node("one"))
+        await asyncio.sleep(1)
+        assert world.the(NODES, "one", "")["metadata"]["annotations"] == {ANNOTATION: "0"}
+        for number in range(100):
+            await world.client.create(NODES, node(f"n{number}"))
+        await asyncio.sleep(1)
+        assert world.the(NODES, "n99", "")["metadata"]["annotations"] == {ANNOTATION: "15"}
+
+    lived(controllers, story)

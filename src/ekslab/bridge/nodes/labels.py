@@ -11,6 +11,7 @@ from ekslab.bridge.cloud_controller import UNINITIALIZED_TAINT
 from ekslab.bridge.nodes import groups
 from ekslab.bridge.nodes.sizes import InstanceType
 
+_PROVIDED_ADDRESS: Final = "alpha.kubernetes.io/provided-node-ip"
 _UNINITIALIZED: Final = {"key": UNINITIALIZED_TAINT, "value": "true", "effect": "NoSchedule"}
 
 
@@ -34,6 +35,11 @@ def kubelet_labels(
     if nodegroup is not None:
         labels |= groups.node_labels(nodegroup, image_id=str(instance.get("ImageId") or ""))
     return labels
+
+
+def kubelet_annotations(instance: Mapping[str, Any]) -> dict[str, str]:
+    """With an external cloud provider kubelet says which address it was given (`--node-ip`)."""
+    return {_PROVIDED_ADDRESS: str(instance["PrivateIpAddress"])}
 
 
 def kubelet_taints(nodegroup: Mapping[str, Any] | None) -> list[dict[str, str]]:

@@ -65,6 +65,11 @@ class Boot:
         return str(self.instance["PrivateDnsName"])
 
     @property
+    def volume_gib(self) -> int:
+        """The size of its root volume: the node group's `diskSize`, or what EKS takes."""
+        return int((self.nodegroup or {}).get("diskSize") or sizes.VOLUME_GIB)
+
+    @property
     def zone(self) -> str:
         """Its availability zone."""
         return str(self.instance["Placement"]["AvailabilityZone"])

@@ -35,6 +35,7 @@ from ekslab.kube.controllers.root_ca.controller import RootCaController
 from ekslab.kube.controllers.service_account.controller import ServiceAccountController
 from ekslab.kube.controllers.stateful_set.controller import StatefulSetController
 from ekslab.kube.controllers.taint_eviction.controller import TaintEvictionController
+from ekslab.kube.controllers.ttl.controller import TtlController
 from ekslab.kube.controllers.ttl_after_finished.controller import TtlAfterFinishedController
 from ekslab.kube.runtime.controller import Controller, Toolbox
 from ekslab.kube.runtime.events import EventRecorder
@@ -98,6 +99,7 @@ def all_controllers(
         TaintEvictionController(
             tools("node-controller", component="taint-eviction-controller"), pods
         ),
+        TtlController(tools("ttl-controller")),
         PodGarbageCollector(tools("pod-garbage-collector"), pods),
         ServiceAccountController(tools("service-account-controller")),
         RootCaController(tools("root-ca-cert-publisher"), root_ca_pem=authority_pem.encode()),

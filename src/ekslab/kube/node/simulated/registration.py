@@ -37,6 +37,7 @@ class NodeSpec:
     name: str
     provider_id: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     taints: Sequence[Mapping[str, str]] = ()
     capacity: Mapping[str, str]
     allocatable: Mapping[str, str]
@@ -76,7 +77,10 @@ def node_object(spec: NodeSpec, now_s: float) -> Object:
         "metadata": {
             "name": spec.name,
             "labels": labels,
-            "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            "annotations": {
+                "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+                **spec.annotations,
+            },
         },
         "spec": body,
         "status": node_status(spec, conditions(now_s, now_s, why_not=_NOT_YET), ()),
