@@ -95,10 +95,10 @@ def test_two_labs_stand_side_by_side_and_end_alone(lab: Lab, other: Lab) -> None
     assert tree(other.home) == before
 
     # A store that is none: named, and left as it is.
-    store = other.home / "clusters" / "lab" / "store" / "store.db"
+    store = other.home / "clusters" / "lab" / "store" / "0000000001.log"
     kept = store.read_bytes()
     store.write_bytes(b"no database at all")
-    assert f"{store} cannot be read: file is not a database" in refusal(other, "up")
+    assert f"{store} is not a store of ekslab" in refusal(other, "up")
     assert store.read_bytes() == b"no database at all"
     store.write_bytes(kept)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ekslab.kube.store.log import open_store
 from ekslab.kube.store.memory import MemoryStore
 from ekslab.kube.store.port import (
     CompactedError,
@@ -16,11 +17,10 @@ from ekslab.kube.store.port import (
     StoreEvent,
     StoreWatch,
 )
-from ekslab.kube.store.sqlite import open_store
 from tests.store.builders import delete, item_of, key, put, value_of
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "log"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MemoryStore]:
     if request.param == "memory":
         store = MemoryStore(history_events=1_000, watcher_queue=100)

@@ -4,13 +4,15 @@ import asyncio
 import os
 import resource
 import signal
-import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from ekslab.kube.store.log import CEILING_STEP, open_store
 from ekslab.kube.store.memory import MemoryStore
 from ekslab.kube.store.port import (
     CompactedError,
@@ -18,7 +20,6 @@ from ekslab.kube.store.port import (
     StoreFormatError,
     StoreLockedError,
 )
-from ekslab.kube.store.sqlite import CEILING_STEP, open_store
 from tests.store.builders import delete, item_of, key, put, value_of
 
 EVENT = key("e", resource="events")
@@ -26,8 +27,7 @@ EVENT = key("e", resource="events")
 
 def kill(store: MemoryStore) -> None:
     """End a store as SIGKILL would: nothing more is written, and the lock goes."""
-    journal = store._journal
-    journal._db.close()  # type: ignore[attr-defined]
+    store._journal._log.close()  # type: ignore[attr-defined]
 
 
 async def contents(store: MemoryStore) -> dict[str, object]:
@@ -78,22 +78,21 @@ async def test_history_goes_on_over_a_restart(tmp_path: Path) -> None:
 
 
 async def test_history_is_bounded_on_disk_too(tmp_path: Path) -> None:
-    store = open_store(tmp_path, history_events=10)
+    store = open_store(tmp_path, history_events=10, segment_bytes=4096, growth_bytes=4096)
     start = store.revision
-    for number in range(200):
+    for number in range(2_000):
         await put(store, key("a"), number)
     await put(store, key("gone"), 1)
     await delete(store, key("gone"))
     for number in range(20):
         await put(store, key("b"), number)
-    rows = store._journal._db.execute("SELECT count(*) FROM log").fetchone()[0]  # type: ignore[attr-defined]
-    assert rows <= 10 + 2 + 3
+    assert store.stats().size_bytes < 8 * 4096
     with pytest.raises(CompactedError):
         store.watch("configmaps", after=start)
     kill(store)
     store = open_store(tmp_path, history_events=10)
     assert {name: value for name, (_, value, _) in (await contents(store)).items()} == {  # type: ignore[misc]
-        "a": 199,
+        "a": 1_999,
         "b": 19,
     }
     with pytest.raises(CompactedError):
@@ -156,33 +155,45 @@ async def test_a_failed_commit_is_seen_by_nobody(tmp_path: Path) -> None:
     start = store.revision
     kept = await put(store, key("a"), 1)
     watch = store.watch("configmaps", after=kept.revision)
-    database = store._journal._db  # type: ignore[attr-defined]
-    pages = database.execute("PRAGMA page_count").fetchone()[0]
-    database.execute(f"PRAGMA max_page_count = {pages}")
     tasks = [
-        asyncio.ensure_future(put(store, key("big"), "x" * 100_000)),  # noqa: TID251 - gathered
+        asyncio.ensure_future(put(store, key("big"), "x" * 1_000_000)),  # noqa: TID251 - gathered
         asyncio.ensure_future(put(store, key("small"), 1)),  # noqa: TID251 - gathered
     ]
-    errors = await asyncio.gather(*tasks, return_exceptions=True)
+    with files_of_at_most(500_000):
+        errors = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(error, StoreError) for error in errors)
-    assert "database or disk is full" in str(errors[0])
-    assert str(tmp_path) in str(errors[0])
+    assert str(errors[0]) == f"cannot write to the store in {tmp_path}: File too large"
     assert await contents(store) == {"a": (kept.revision, 1, {"v": "1"})}
     assert await store.get_latest(key("small")) is None
     assert store.revision == kept.revision
 
-    database.execute("PRAGMA max_page_count = 1000000")
     later = await put(store, key("small"), 2)
     assert later.revision > kept.revision + 2, "revisions of the failed commit are not used again"
     assert [event.revision for event in await anext(aiter(watch))] == [later.revision]
     assert len(store.watch("configmaps", after=start)._queue[0]) == 2  # type: ignore[attr-defined]
+    kill(store)
+    store = open_store(tmp_path)
+    assert list(await contents(store)) == ["a", "small"]
     await store.close()
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """A disk on which no file may grow beyond this."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_second_opener_is_told_who_is_in_the_way(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     code = (
-        "import sys; from pathlib import Path; from ekslab.kube.store.sqlite import open_store\n"
+        "import sys; from pathlib import Path; from ekslab.kube.store.log import open_store\n"
         "try: open_store(Path(sys.argv[1]))\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
@@ -197,33 +208,31 @@ def test_a_second_opener_is_told_who_is_in_the_way(tmp_path: Path) -> None:
 
 async def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
     await open_store(tmp_path).close()
-    database = sqlite3.connect(tmp_path / "store.db")
-    database.execute("UPDATE meta SET value = 99 WHERE key = 'format'")
-    database.commit()
-    database.close()
-    with pytest.raises(StoreFormatError, match="has format 99, this version of ekslab reads"):
+    segment = tmp_path / "0000000001.log"
+    content = segment.read_bytes().replace(b"ekslab store 2", b"ekslab store 9")
+    segment.write_bytes(content)
+    with pytest.raises(StoreFormatError, match="has format 9, this version of ekslab reads"):
         open_store(tmp_path)
+    assert segment.read_bytes() == content
 
 
-@pytest.mark.parametrize("content", [b"no database " * 100, b""], ids=["garbage", "empty"])
+def test_the_database_of_the_first_format_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"SQLite format 3")
+    with pytest.raises(StoreFormatError, match="has format 1, this version of ekslab reads format"):
+        open_store(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["store.db"]
+
+
+@pytest.mark.parametrize("content", [b"no store " * 100, b""], ids=["garbage", "empty"])
 def test_what_is_no_store_is_refused_and_an_empty_file_is_filled(
     tmp_path: Path, content: bytes
 ) -> None:
-    (tmp_path / "store.db").write_bytes(content)
+    (tmp_path / "0000000001.log").write_bytes(content)
     if content:
-        with pytest.raises(StoreFormatError, match="cannot be read"):
+        with pytest.raises(StoreFormatError, match="is not a store of ekslab"):
             open_store(tmp_path)
     else:
         asyncio.run(open_store(tmp_path).close())
-
-
-def test_a_foreign_database_is_no_store(tmp_path: Path) -> None:
-    database = sqlite3.connect(tmp_path / "store.db")
-    database.execute("CREATE TABLE notes (text)")
-    database.commit()
-    database.close()
-    with pytest.raises(StoreFormatError, match="is not a store of ekslab"):
-        open_store(tmp_path)
 
 
 def test_a_place_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -235,14 +244,14 @@ def test_a_place_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_nobody_else_may_read_the_store(tmp_path: Path) -> None:
     store = open_store(tmp_path / "new")
     assert (tmp_path / "new").stat().st_mode & 0o077 == 0
-    assert (tmp_path / "new" / "store.db").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "new" / "0000000001.log").stat().st_mode & 0o077 == 0
     asyncio.run(store.close())
 
 
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
-from ekslab.kube.store.sqlite import open_store
+from ekslab.kube.store.log import open_store
 from tests.store.builders import key, put
 
 async def write(store, name):
@@ -251,7 +260,9 @@ async def write(store, name):
         print(name, number, item.revision, flush=True)
 
 async def main():
-    store = open_store(Path(sys.argv[1]), history_events=50)
+    store = open_store(
+        Path(sys.argv[1]), history_events=50, segment_bytes=16384, growth_bytes=16384
+    )
     async with asyncio.TaskGroup() as group:
         for name in "abcdefgh":
             group.create_task(write(store, name))
@@ -301,7 +312,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
     code = """
 import asyncio, sys
 from pathlib import Path
-from ekslab.kube.store.sqlite import open_store
+from ekslab.kube.store.log import open_store
 from ekslab.kube.store.port import StoreError
 from tests.store.builders import key, put
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from ekslab.kube.store.log import open_store
 from ekslab.kube.store.memory import MemoryStore
 from ekslab.kube.store.port import (
     CompactedError,
@@ -22,7 +23,6 @@ from ekslab.kube.store.port import (
     StoreEvent,
     StoreWatch,
 )
-from ekslab.kube.store.sqlite import open_store
 from tests.store.builders import item_of, value_of
 
 _KEYS = st.builds(
@@ -76,7 +76,8 @@ class StoreMachine(RuleBasedStateMachine):
         return self.loop.run_until_complete(work)
 
     async def open(self) -> MemoryStore:
-        return open_store(Path(self.directory.name))
+        # Segments of a few writes each, cleaned all the time.
+        return open_store(Path(self.directory.name), segment_bytes=1024, growth_bytes=1024)
 
     def teardown(self) -> None:
         self.run(self.store.close())

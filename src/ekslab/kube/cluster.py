@@ -65,9 +65,9 @@ from ekslab.kube.auth.service_accounts import (
 from ekslab.kube.auth.tokens import TokenFormat
 from ekslab.kube.client.in_process import InProcessClient
 from ekslab.kube.net.address_pools import AddressPool, NodeSlices, PoolExhaustedError
+from ekslab.kube.store.log import open_store
 from ekslab.kube.store.memory import MemoryStore
 from ekslab.kube.store.port import StoreError
-from ekslab.kube.store.sqlite import open_store
 
 if TYPE_CHECKING:
     from ekslab.kube.node.simulated.agent import NodeSpec, SimulatedNodes
@@ -160,7 +160,16 @@ class Cluster:
         self._extra_authorizers.append(authorizer)
 
     async def start(self) -> None:
-        """Serve, make the default objects, run controllers and scheduler.
+        """Serve, make the default objects, run nodes, controllers and scheduler.
+
+        Raises:
+            OSError: the port cannot be used.
+        """
+        await self.serve()
+        self.run_components()
+
+    async def serve(self) -> None:
+        """Make the default objects and open the endpoint.
 
         Raises:
             OSError: the port cannot be used.
@@ -177,6 +186,9 @@ class Cluster:
                 tls=self._keys.tls_context(),
             )
             await self._serving.start()
+
+    def run_components(self) -> None:
+        """Run nodes, controllers and scheduler; once, when the cluster serves."""
         self._boot_standalone()
         self._running = Service(self._run(), name=f"cluster-{self.config.name}")
 

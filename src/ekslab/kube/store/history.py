@@ -6,7 +6,6 @@ event backwards, because both are asked about the recent past.
 """
 
 from collections import deque
-from collections.abc import Iterator
 
 from ekslab.kube.api.objects import Item
 from ekslab.kube.store.index import Place
@@ -24,6 +23,7 @@ class History:
         self._events_most = events_most
         self._bytes_most = bytes_most
         self._lost: list[tuple[int, int]] = []
+        self._pinned: set[int] = set()
         self._pinned_bytes = 0
         self.compacted = 0
 
@@ -38,6 +38,8 @@ class History:
         if events is None:
             events = self._resources[resource] = deque()
         events.append(event)
+        if event.previous is not None:
+            self._pinned.add(event.previous.revision)
         self._pinned_bytes += _pinned_bytes(event)
 
     def lose(self, low: int, high: int) -> None:
@@ -58,6 +60,10 @@ class History:
             if low < revision < high:
                 raise CompactedError(high)
 
+    def has(self, revision: int) -> bool:
+        """Whether the change of this revision, or the state it made, is part of the history."""
+        return revision > self.compacted or revision in self._pinned
+
     def since(self, resource: str, after: int) -> list[StoreEvent]:
         """Events of a resource with a revision behind `after`, in order."""
         found: list[StoreEvent] = []
@@ -75,25 +81,26 @@ class History:
             event.item.key: event.previous for event in reversed(self.since(resource, revision))
         }
 
-    def trim(self) -> Iterator[StoreEvent]:
-        """Forget the oldest events beyond the bounds; gives what it forgot."""
+    def trim(self) -> None:
+        """Forget the oldest events beyond the bounds."""
         while len(self._events) > self._events_most or self._pinned_bytes > self._bytes_most:
-            yield self._forget_oldest()
+            self._forget_oldest()
 
-    def compact(self, revision: int) -> Iterator[StoreEvent]:
-        """Forget all events up to `revision`; gives what it forgot."""
+    def compact(self, revision: int) -> None:
+        """Forget all events up to `revision`."""
         while self._events and self._events[0].revision <= revision:
-            yield self._forget_oldest()
+            self._forget_oldest()
         self.compacted = max(self.compacted, revision)
 
-    def _forget_oldest(self) -> StoreEvent:
+    def _forget_oldest(self) -> None:
         event = self._events.popleft()
         self._resources[event.item.resource].popleft()
+        if event.previous is not None:
+            self._pinned.discard(event.previous.revision)
         self._pinned_bytes -= _pinned_bytes(event)
         self.compacted = event.revision
         self._lost = [span for span in self._lost if span[1] > event.revision]
         event.item.forget_encodings()
-        return event
 
 
 def _pinned_bytes(event: StoreEvent) -> int:

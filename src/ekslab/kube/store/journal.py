@@ -5,10 +5,23 @@ waits for the interpreter lock longer than for the disk (DESIGN.md section 5).
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Final, Protocol
 
-from ekslab.kube.store.port import StoreEvent
+from ekslab.kube.store.port import Key, StoreEvent
+
+
+class Standing(Enum):
+    """What an entry of the journal still is to the store."""
+
+    CURRENT = "what its key holds"
+    PAST = "part of the history"
+    GONE = "nothing anybody can ask for"
+
+
+Standings = Callable[[Key, int], Standing]
+"""Tells the standing of what a key held, or of its deletion, at a revision."""
 
 
 class Journal(Protocol):
@@ -20,11 +33,9 @@ class Journal(Protocol):
         so that a revision that was seen and lost never comes back with another meaning.
         """
 
-    def commit(
-        self, events: Sequence[StoreEvent], *, forget: Sequence[int], compacted: int
-    ) -> None:
-        """Make `events` durable, all or none, raising the ceiling where needed; and drop the
-        entries of the revisions `forget`, history being kept behind `compacted` only.
+    def commit(self, events: Sequence[StoreEvent], *, compacted: int, standings: Standings) -> None:
+        """Make `events` durable, all or none, raising the ceiling where needed. History is kept
+        behind `compacted` only; entries whose standing is `GONE` may be dropped.
 
         Raises:
             StoreError: nothing of it happened.
@@ -46,9 +57,7 @@ class NoJournal:
 
     ceiling: Final = sys.maxsize
 
-    def commit(
-        self, events: Sequence[StoreEvent], *, forget: Sequence[int], compacted: int
-    ) -> None:
+    def commit(self, events: Sequence[StoreEvent], *, compacted: int, standings: Standings) -> None:
         """Nothing to do."""
 
     def size_bytes(self) -> int:

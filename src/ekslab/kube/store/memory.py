@@ -20,7 +20,6 @@ revisions they had are then never given to anything else (`Journal.ceiling`).
 
 import asyncio
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -31,7 +30,7 @@ from ekslab.kube.api.objects import Item
 from ekslab.kube.store.history import History
 from ekslab.kube.store.hub import Hub
 from ekslab.kube.store.index import Index, Place
-from ekslab.kube.store.journal import Journal, NoJournal
+from ekslab.kube.store.journal import Journal, NoJournal, Standing
 from ekslab.kube.store.port import (
     Key,
     Page,
@@ -44,7 +43,6 @@ from ekslab.kube.store.port import (
 UNSYNCED: Final = frozenset({"events", "events.events.k8s.io", "leases.coordination.k8s.io"})
 UNSYNCED_S: Final = 1.0
 _UNSYNCED_MOST: Final = 4_096
-_FORGET_MORE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class MemoryStore:
         self._changed: dict[str, int] = {}
         self._batch = _Batch()
         self._unsynced: list[StoreEvent] = []
-        self._garbage: deque[int] = deque()
+        self._synced_compacted = first_revision
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._commits = 0
@@ -165,7 +163,7 @@ class MemoryStore:
 
     async def compact(self, revision: int) -> None:
         """See `port.Store.compact`."""
-        self._drop(self._history.compact(min(revision, self._published)))
+        self._history.compact(min(revision, self._published))
         self._sync_later()
 
     async def close(self) -> None:
@@ -200,13 +198,11 @@ class MemoryStore:
         *,
         compacted: int,
         lost: Iterable[tuple[int, int]],
-        garbage: Iterable[int],
     ) -> None:
         """Take over what a journal has kept, before anything else is asked of the store.
 
         `objects` are the current states, `events` the history behind the revision `compacted`,
-        `lost` the spans (see `History.lose`) of earlier unclean ends, `garbage` the revisions of
-        journal entries that neither state nor history needs.
+        `lost` the spans (see `History.lose`) of earlier unclean ends.
         """
         scopes: dict[tuple[str, str], dict[str, Item]] = {}
         for item in objects:
@@ -220,8 +216,7 @@ class MemoryStore:
             self._history.lose(low, high)
         for event in events:
             self._history.append(event)
-        self._garbage.extend(garbage)
-        self._drop(self._history.trim())
+        self._history.trim()
 
     def _latest(self, key: Key) -> Item | None:
         overlay = self._batch.overlay
@@ -281,20 +276,25 @@ class MemoryStore:
         self._publish(batch)
 
     def _commit(self, events: Sequence[StoreEvent]) -> None:
-        """Make what waits and `events` durable, and forget a bounded part of old history."""
-        count = min(len(self._garbage), len(events) * 2 + _FORGET_MORE)
-        forget = list(islice(self._garbage, count))
+        """Make what waits and `events` durable."""
+        compacted = self._history.compacted
         started_s = stopwatch_s()
         self._journal.commit(
             [*self._unsynced, *events] if self._unsynced else events,
-            forget=forget,
-            compacted=self._history.compacted,
+            compacted=compacted,
+            standings=self._standing,
         )
         self._commit_s += stopwatch_s() - started_s
         self._commits += 1
         self._unsynced = []
-        for _ in range(count):
-            self._garbage.popleft()
+        self._synced_compacted = compacted
+
+    def _standing(self, key: Key, revision: int) -> Standing:
+        """See `journal.Standings`."""
+        current = self._index.get(key.resource, key.namespace, key.name)
+        if current is not None and current.revision == revision:
+            return Standing.CURRENT
+        return Standing.PAST if self._history.has(revision) else Standing.GONE
 
     def _sync_later(self) -> None:
         if self._timer is None and not self._closed:
@@ -302,15 +302,12 @@ class MemoryStore:
 
     def _sync(self) -> None:
         self._timer = None
-        if self._unsynced or self._garbage:
+        if self._unsynced or self._history.compacted != self._synced_compacted:
             try:
                 self._commit([])
             except StoreError:
                 # Nobody waits for these; they stay and are tried again (bounded: see _flush).
                 self._sync_later()
-            else:
-                if self._garbage:
-                    self._sync_later()
 
     def _publish(self, batch: _Batch) -> None:
         index, history, changed = self._index, self._history, self._changed
@@ -328,15 +325,7 @@ class MemoryStore:
         for writer, event in zip(batch.writers, batch.events, strict=True):
             if not writer.done():
                 writer.set_result(event.item)
-        self._drop(history.trim())
-
-    def _drop(self, forgotten: Iterable[StoreEvent]) -> None:
-        """Note which journal entries nobody needs once these events are history no more."""
-        for event in forgotten:
-            if event.previous is not None:
-                self._garbage.append(event.previous.revision)
-            if event.deleted:
-                self._garbage.append(event.revision)
+        history.trim()
 
     def _page(
         self,
