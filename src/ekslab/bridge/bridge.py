@@ -14,12 +14,12 @@ from ekslab.bridge.addons import default as default_addons
 from ekslab.bridge.aws.client import AwsClient, AwsError
 from ekslab.bridge.aws.credentials import CredentialSource, RenewedKeys
 from ekslab.bridge.aws.mirror import Mirror
+from ekslab.bridge.components import keep_running
 from ekslab.bridge.control_planes import ControlPlaneRecord, ControlPlanes, RunningControlPlane
 from ekslab.bridge.identity import arns
 from ekslab.bridge.identity.access_policies import AccessPolicyAuthorizer
 from ekslab.bridge.identity.authenticator import IamAuthenticator, Mappings
 from ekslab.cloud.ports import ChangeFeed, Endpoint, Reports
-from ekslab.kit import logs
 from ekslab.kit.clock import Clock, WallClock
 from ekslab.kit.ids import Ids
 from ekslab.kit.rng import Rng
@@ -181,19 +181,17 @@ class _Running:
     """A control plane and what EKS runs for it."""
 
     def __init__(
-        self, record: ControlPlaneRecord, cluster: Cluster, side: "KubernetesSide"
+        self, record: ControlPlaneRecord, cluster: Cluster, side: "KubernetesSide", *, clock: Clock
     ) -> None:
         self.record = record
         self.cluster = cluster
         self.side = side
-        self._service = Service(side.run(), name=f"eks-{record.name}")
+        components = keep_running(side.run, cluster=record.name, clock=clock)
+        self._service = Service(components, name=f"eks-{record.name}")
 
     async def stop(self) -> None:
         """Stop it; what it holds stays on disk."""
-        try:
-            await self._service.stop()
-        except Exception:  # noqa: BLE001 - logged; the cluster is to be stopped whatever it was
-            logs.get("eks").exception("components had failed", cluster=self.record.name)
+        await self._service.stop()
         await self.cluster.stop()
 
 
@@ -232,10 +230,11 @@ class _Launcher:
             AccessPolicyAuthorizer(facts.associated_policies, cluster.role_allows)
         )
         facts.cluster = cluster
-        await cluster.start()
+        await cluster.serve()
+        await cluster.apply(default_addons.own_objects(), user=_BOOTSTRAPPER, field_manager="eks")
+        cluster.run_components()
         from ekslab.bridge.kubernetes_side import KubernetesSide  # the endpoint is open first
 
-        await cluster.apply(default_addons.own_objects(), user=_BOOTSTRAPPER, field_manager="eks")
         side = KubernetesSide(
             cluster,
             name=record.name,
@@ -244,7 +243,7 @@ class _Launcher:
             instance=lambda ident: self._bridge.mirror.get("ec2:instance", ident),
             uses_aws_auth=facts.uses_aws_auth,
         )
-        return _Running(record, cluster, side)
+        return _Running(record, cluster, side, clock=around.clock)
 
     async def confirmed(self, running: RunningControlPlane, described: Mapping[str, Any]) -> None:
         """Install the default add-ons, once, unless the cluster was asked for without them."""

@@ -58,7 +58,9 @@ class KubernetesSide:
         self._log = logs.get("eks").bind(cluster=name)
 
     async def run(self) -> None:
-        """Run the cloud controller until cancelled."""
+        """Run the cloud controller until cancelled. Run again, it looks at every node anew."""
+        for item in self._nodes.list():
+            self._cloud_controller.nudge(item.name)
         async with TaskGroup(f"eks-{self._name}") as tasks:
             tasks.start(ControllerRunner([self._cloud_controller]).run(), name="cloud-controller")
 
