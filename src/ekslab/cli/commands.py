@@ -86,11 +86,12 @@ def status(home: Path | None, output: str) -> int:
 
 @cli.command()
 @_home_option
-def env(home: Path | None) -> int:
+@click.option("--unset", is_flag=True, help="Take the variables back instead.")
+def env(home: Path | None, *, unset: bool) -> int:
     """Print shell lines that point aws and kubectl at the lab: eval "$(ekslab env)"."""
     from ekslab.cli import lifecycle
 
-    return lifecycle.env(_home(home))
+    return lifecycle.env(_home(home), unset=unset)
 
 
 @cli.command()

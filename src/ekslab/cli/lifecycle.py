@@ -9,19 +9,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from ekslab.lab import log_files
 from ekslab.lab.home import Home, LabConfig, LabError
 
 _CALL_S: Final = 5.0
 _UP_S: Final = 120.0  # far beyond what it takes; for machines that are very busy
 _DOWN_S: Final = 20.0
 _POLL_S: Final = 0.02
-_TAIL_BYTES_MOST: Final = 4 << 20
+_FOLLOW_S: Final = 0.2
+_VARIABLES: Final = (
+    "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION",
+    "AWS_DEFAULT_REGION", "KUBECONFIG", "EKSLAB_HOME",
+)  # fmt: skip
 _UNREACHABLE: Final = (ConnectionError, TimeoutError, FileNotFoundError)
 
 
@@ -279,62 +284,55 @@ def _print_status(shown: Mapping[str, Any]) -> None:
         print(f"process   {name:20} pid {row.get('pid', '-')}  {row.get('rss_mib', '-')} MiB")
 
 
-def env(home: Home) -> int:
-    """Print the variables of a shell that uses the lab."""
+def env(home: Home, *, unset: bool = False) -> int:
+    """Print the variables of a shell that uses the lab, or the lines that take them back."""
+    if unset:
+        print(f"unset {' '.join(_VARIABLES)}")
+        return 0
     state = _clusters_state(home)
     if not state.get("endpoint"):
         raise LabError("the lab is not running; start it with `ekslab up`")
     keys = json.loads(home.credentials.read_text())
-    values = {
-        "AWS_ENDPOINT_URL": state["endpoint"],
-        "AWS_ACCESS_KEY_ID": keys["access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": keys["secret_access_key"],
-        "AWS_REGION": state["region"],
-        "AWS_DEFAULT_REGION": state["region"],
-        "KUBECONFIG": str(home.kubeconfig),
-        "EKSLAB_HOME": str(home.path),
-    }
+    values = (
+        state["endpoint"],
+        keys["access_key_id"],
+        keys["secret_access_key"],
+        state["region"],
+        state["region"],
+        str(home.kubeconfig),
+        str(home.path),
+    )
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         print(f"unset {name}")
-    for name, value in values.items():
+    for name, value in zip(_VARIABLES, values, strict=True):
         print(f"export {name}={shlex.quote(value)}")
     return 0
 
 
 def logs(home: Home, process: str | None, *, follow: bool, lines: int) -> int:
-    """Print the last lines of the log files, and go on if asked to."""
-    names = [process] if process else ["supervisor", "cloud", "clusters"]
-    files = [home.logs / f"{name}.log" for name in names]
-    for path in files:
-        for line in _tail(path, lines):
+    """Print the last lines of the processes' logs, and go on if asked to."""
+    places = {}
+    for name in [process] if process else log_files.PROCESSES:
+        found, places[name] = _log_lines(home, name, lines=lines)
+        for line in found:
             print(line)
-    if follow:
-        for line in _follow(files):
-            print(line, flush=True)
+    while follow:
+        for name, place in places.items():
+            found, places[name] = _log_lines(home, name, place=place)
+            for line in found:
+                print(line, flush=True)
+        time.sleep(_FOLLOW_S)  # noqa: TID251
     return 0
 
 
-def _tail(path: Path, count: int) -> list[str]:
+def _log_lines(home: Home, process: str, **asked: int) -> tuple[list[str], int]:
+    """What the lab tells of a log; of a lab that is down, or hangs, what lies in the file."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES_MOST))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return []
-    return text.splitlines()[-count:] if count else []
-
-
-def _follow(paths: list[Path]) -> Iterator[str]:
-    offsets = {path: path.stat().st_size if path.exists() else 0 for path in paths}
-    while True:
-        for path, offset in offsets.items():
-            if path.exists() and path.stat().st_size > offset:
-                with path.open("rb") as file:
-                    file.seek(offset)
-                    whole = file.read().rpartition(b"\n")[0]
-                offsets[path] = offset + len(whole) + 1
-                yield from whole.decode(errors="replace").splitlines()
-        time.sleep(0.2)  # noqa: TID251
+        told = _call(home, "clusters", "GET", "/logs", {"process": process, **asked})
+    except _UNREACHABLE:
+        read = log_files.since if "place" in asked else log_files.tail
+        return read(home.logs / f"{process}.log", *asked.values())
+    return told["lines"], told["place"]
 
 
 def reset(home: Home) -> int:

@@ -154,6 +154,7 @@ class ClustersProcess:
         return ControlApp(
             {
                 ("GET", "/status"): self._status,
+                ("GET", "/logs"): process.logs_of(self._home),
                 ("POST", "/nodes"): self._add_nodes,
                 ("POST", "/stop"): process.stop_lab,
             }

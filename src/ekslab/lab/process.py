@@ -12,6 +12,7 @@ from typing import Any, Final
 import uvloop
 
 from ekslab.kit import collecting, logs
+from ekslab.lab import log_files
 from ekslab.lab.home import Home, LabError
 from ekslab.lab.supervisor import EX_CONFIG
 
@@ -96,3 +97,23 @@ async def stop_lab(_: Mapping[str, Any]) -> Mapping[str, Any]:
     """The control API's `POST /stop`: asks the supervisor, our parent, to end the lab."""
     os.kill(os.getppid(), signal.SIGTERM)
     return {}
+
+
+def logs_of(home: Home) -> Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]:
+    """The control API's `GET /logs`: `{"process", "lines"}` gives its last lines, `{"process",
+    "place"}` what was written behind a place; each answer tells the next place.
+    """
+
+    async def logs(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        name = asked.get("process")
+        if name not in log_files.PROCESSES:
+            raise LabError(f"there is no process {name!r}; one of {', '.join(log_files.PROCESSES)}")
+        number = asked.get("place", asked.get("lines", 0))
+        if not isinstance(number, int) or number < 0:
+            raise LabError("lines and place are counted from 0")
+        path = home.logs / f"{name}.log"
+        read = log_files.since if "place" in asked else log_files.tail
+        lines, place = read(path, number)
+        return {"lines": lines, "place": place}
+
+    return logs
