@@ -15,7 +15,7 @@ from ekslab.kube.controllers.daemon_set.plan import should_run, view_node, wishe
 from ekslab.kube.controllers.node_lifecycle.controller import NodeLifecycleController
 from ekslab.kube.controllers.node_lifecycle.plan import ZoneState, evictions_per_s, zone_state
 from ekslab.kube.controllers.taint_eviction.controller import TaintEvictionController
-from ekslab.kube.controllers.taint_eviction.plan import leave_at_s
+from ekslab.kube.controllers.taint_eviction.plan import leave_at_s, no_execute
 from ekslab.kube.controllers.ttl.controller import TtlController
 from ekslab.kube.controllers.ttl.plan import ANNOTATION, step_for
 from ekslab.kube.runtime.controller import Controller
@@ -274,6 +274,15 @@ def test_how_fast_a_zone_is_evicted(ready: int, lost: int, state: ZoneState, rat
 def test_when_a_pod_must_leave(tolerations: list[Object], expected: float | None) -> None:
     taint = {"key": "k", "effect": "NoExecute", "timeAdded": "1970-01-01T00:01:40Z"}
     assert leave_at_s([taint], tolerations, since_s=50.0, now_s=500.0) == expected
+
+
+def test_a_taint_without_a_time_counts_from_when_it_was_first_seen() -> None:
+    bare, own = {"key": "k", "effect": "NoExecute"}, {"key": "own", "effect": "NoExecute"}
+    own["timeAdded"] = "1970-01-01T00:00:05Z"
+    tainted = {"spec": {"taints": [bare, own, {"key": "other", "effect": "NoSchedule"}]}}
+    first = no_execute(tainted, now_s=100.5)
+    assert [one["timeAdded"] for one in first] == ["1970-01-01T00:01:40.500000Z", own["timeAdded"]]
+    assert no_execute(tainted, known=first, now_s=200.0) == first
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,11 @@ class TaintEvictionController(Controller[Key]):
     def _node_changed(self, old: Item | None, new: Item | None) -> None:
         item = new or old
         assert item is not None
-        taints = no_execute(new.object) if new is not None else []
-        if taints == self._tainted.get(item.name, []):
+        known = self._tainted.get(item.name, [])
+        taints = (
+            no_execute(new.object, known=known, now_s=self.clock.now()) if new is not None else []
+        )
+        if taints == known:
             return
         if taints:
             self._tainted[item.name] = taints

@@ -1,21 +1,29 @@
 """When a pod must leave a tainted node. Pure.
 
 Rules of upstream `pkg/controller/tainteviction/taint_eviction.go`. Upstream counts from the moment
-it sees the taint; here from the taint's own time, so that a restart does not begin anew.
+it sees the taint; here from the taint's own time, so that a restart does not begin anew, and as
+upstream does for a taint that has none (`kubectl taint` gives it none).
 """
 
 from collections.abc import Sequence
 
-from ekslab.kit.clock import rfc3339
+from ekslab.kit.clock import rfc3339, rfc3339_micro
 from ekslab.kube.api.placement import Taint, Toleration
 from ekslab.kube.api.requests import Object
 from ekslab.kube.runtime.pods import time_s
 
 
-def no_execute(node: Object) -> list[Object]:
-    """The node's taints that evict."""
+def no_execute(node: Object, *, known: Sequence[Object] = (), now_s: float) -> list[Object]:
+    """The node's taints that evict, each with its time: its own, or when it was first seen.
+
+    `known` are those that were found at the look before.
+    """
+    seen = {(one["key"], one.get("value")): one["timeAdded"] for one in known}
+    now = rfc3339_micro(now_s)
     return [
-        one for one in (node.get("spec") or {}).get("taints") or () if one["effect"] == "NoExecute"
+        {"timeAdded": seen.get((one["key"], one.get("value")), now), **one}
+        for one in (node.get("spec") or {}).get("taints") or ()
+        if one["effect"] == "NoExecute"
     ]
 
 
