@@ -463,9 +463,10 @@ def containers_ready(plan: PodPlan, state: PodState) -> bool:
 def _note_conditions(plan: PodPlan, state: PodState, now_s: float) -> None:
     """Remember when each condition became what it is."""
     ready = containers_ready(plan, state)
+    was_initialized, _ = state.since.get("Initialized", (False, now_s))
     values = {
         "PodReadyToStartContainers": state.stage in (Stage.ACTIVE, Stage.STOPPING),
-        "Initialized": is_initialized(plan, state) or state.stage is Stage.ENDED,
+        "Initialized": was_initialized or is_initialized(plan, state),
         "Ready": ready,
         "ContainersReady": ready,
     }
