@@ -33,6 +33,7 @@ from ekslab.kube.apiserver.allocators import ServiceAllocator
 from ekslab.kube.apiserver.decoding import Decoder
 from ekslab.kube.apiserver.deleting import Deleter
 from ekslab.kube.apiserver.documents import Documents
+from ekslab.kube.apiserver.health import Health
 from ekslab.kube.apiserver.lister import StoreLister
 from ekslab.kube.apiserver.metrics import Metrics
 from ekslab.kube.apiserver.owning import Owning
@@ -107,6 +108,7 @@ class ApiServer:
         self.lister = StoreLister(store)
         self.registry = Registry(catalog)
         self.metrics = Metrics(store, self.registry)
+        self.health = Health(store)
         self._authorizer = access.authorizer
         self._reader = Reader(store)
         self._watcher = Watcher(store, clock)
@@ -130,26 +132,7 @@ class ApiServer:
         self._binder = Binder(
             store=store, decoder=decoder, catalog=catalog, admission=chain, clock=clock
         )
-        evictor = Evictor(
-            store=store,
-            lister=self.lister,
-            decoder=decoder,
-            catalog=catalog,
-            deleter=self._deleter,
-            clock=clock,
-        )
-        self._subresources = Subresources(
-            reader=self._reader,
-            writer=self._writer,
-            patcher=self._patcher,
-            scale=ScaleDoor(self._reader, self._writer, decoder, catalog),
-            doors={
-                ("pods", "binding"): self._binder.handle,
-                ("pods", "eviction"): evictor.handle,
-                ("pods", "log"): LogDoor(self._reader, nodes).handle,
-                ("serviceaccounts", "token"): TokenDoor(decoder, catalog, access.tokens).handle,
-            },
-        )
+        self._subresources = self._doors(decoder, catalog, nodes, access.tokens)
         self._reviews = Reviews(
             authorizer=access.authorizer,
             rules=access.rules,
@@ -157,7 +140,10 @@ class ApiServer:
             decoder=decoder,
         )
         self._documents = Documents(
-            self.registry, git_version=config.git_version, issuer=access.tokens
+            self.registry,
+            git_version=config.git_version,
+            issuer=access.tokens,
+            health=self.health,
         )
         self._verbs: dict[str, _Handler] = {
             "get": self._get,
@@ -169,6 +155,31 @@ class ApiServer:
             "delete": self._deleter.delete,
             "deletecollection": self._deleter.delete_collection,
         }
+
+    def _doors(
+        self, decoder: Decoder, catalog: Catalog, nodes: NodeConnections, tokens: TokenIssuer
+    ) -> Subresources:
+        """The subresources, and what answers them."""
+        evictor = Evictor(
+            store=self.store,
+            lister=self.lister,
+            decoder=decoder,
+            catalog=catalog,
+            deleter=self._deleter,
+            clock=self.clock,
+        )
+        return Subresources(
+            reader=self._reader,
+            writer=self._writer,
+            patcher=self._patcher,
+            scale=ScaleDoor(self._reader, self._writer, decoder, catalog),
+            doors={
+                ("pods", "binding"): self._binder.handle,
+                ("pods", "eviction"): evictor.handle,
+                ("pods", "log"): LogDoor(self._reader, nodes).handle,
+                ("serviceaccounts", "token"): TokenDoor(decoder, catalog, tokens).handle,
+            },
+        )
 
     async def handle(self, request: ApiRequest) -> Answer:
         """Carry out one request.
