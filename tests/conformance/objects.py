@@ -4,6 +4,8 @@ from typing import Any
 
 from tests.conformance.api import Object
 
+UNREADY = {"simulated.ekslab.dev/failure": "unready"}  # an annotation of pods that stay unready
+
 
 def config_map(name: str, labels: dict[str, str] | None = None, **data: str) -> Object:
     """A ConfigMap."""
@@ -30,6 +32,12 @@ def workload(name: str, **spec: Any) -> Object:
         "metadata": {"name": name, "labels": {"app": name}},
         "spec": {"selector": selector, "template": template(name), **spec},
     }
+
+
+def new_image(name: str, **annotations: str | None) -> Object:
+    """A change of a template's image, and of its annotations."""
+    spec = {"containers": [{"name": "main", "image": name}]}
+    return {"spec": {"template": {"metadata": {"annotations": annotations}, "spec": spec}}}
 
 
 def job(name: str, **spec: Any) -> Object:
