@@ -52,6 +52,7 @@ class Site:
     http: aiohttp.ClientSession
     authority: pki.Authority
     tmp: Any
+    app: HttpApp
 
     async def ask(
         self, method: str, path: str, *, token: str = "root", headers: Any = None, **more: Any
@@ -82,16 +83,13 @@ async def site(tmp_path) -> AsyncIterator[Site]:
     tls.load_verify_locations(cadata=authority.certificate_pem.decode())
     tls.verify_mode = ssl.CERT_OPTIONAL
     listener = tcp_listener("127.0.0.1", 0)
-    server = HttpServer(
-        HttpApp(world.server, world.authenticator, ids=Ids(Rng(2))),
-        listener,
-        tls=tls,
-    )
+    app = HttpApp(world.server, world.authenticator, ids=Ids(Rng(2)))
+    server = HttpServer(app, listener, tls=tls)
     await server.start()
     trust = ssl.create_default_context(cadata=authority.certificate_pem.decode())
     connector = aiohttp.TCPConnector(ssl=trust)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
-        yield Site(world, f"https://127.0.0.1:{server.port}", http, authority, tmp_path)
+        yield Site(world, f"https://127.0.0.1:{server.port}", http, authority, tmp_path, app)
     await server.stop()
 
 
@@ -282,6 +280,23 @@ async def test_a_watch_ends_when_its_client_goes(site: Site):
         if site.world.server.metrics.watches == 0:
             break
     assert site.world.server.metrics.watches == 0
+
+
+async def test_a_server_that_ends_says_so_and_ends_its_watches_cleanly(site: Site):
+    headers = {"Authorization": "Bearer root"}
+    async with site.http.get(f"{site.url}/api/v1/pods?watch=true", headers=headers) as answer:
+        await site.world.client().create(PODS, pod())
+        await answer.content.readline()
+        site.app.begin_ending()
+        assert await answer.content.read() == b""  # the last chunk: no error, no broken line
+    status, headers, body = await site.ask("GET", "/readyz")
+    assert (status, headers["X-Content-Type-Options"]) == (500, "nosniff")
+    assert b"[-]shutdown failed: reason withheld" in body
+    status, _, body = await site.ask("GET", "/livez?verbose&exclude=etcd&exclude=log")
+    assert (status, b"[+]etcd excluded: ok" in body) == (200, True)
+    assert b"[+]log excluded: ok" in body
+    _, _, body = await site.ask("GET", "/api/v1/pods?watch=true&resourceVersion=0")
+    assert body.count(b"\n") <= 1, "a watch that comes late ends at once"
 
 
 @pytest.mark.parametrize(

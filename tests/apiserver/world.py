@@ -63,9 +63,10 @@ class World:
         admission: Sequence[Admission] = (),
         history_events: int = 1_000,
         authenticators: Sequence[Any] = (),
+        store: MemoryStore | None = None,
     ) -> None:
         self.clock = LoopClock(loop, epoch_s=EPOCH_S)
-        self.store = MemoryStore(history_events=history_events)
+        self.store = store or MemoryStore(history_events=history_events)
         lister = StoreLister(self.store)
         rbac = RbacAuthorizer(lister)
         self.nodes = OneLog([b"one\n", b"two\n"])

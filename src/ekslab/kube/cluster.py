@@ -152,6 +152,7 @@ class Cluster:
         self._node_addresses = AddressPool(config.node_cidr, now=clock.now)
         self._turns = Turns(_REQUESTS_A_TURN)
         self._server: ApiServer | None = None
+        self._app: HttpApp | None = None
         self._serving: HttpServer | None = None
         self._running: Service | None = None
 
@@ -180,11 +181,8 @@ class Cluster:
         ca_pem = self.authority_pem
         await bootstrap(self._server, Advertised(address=_HOST, port=port, client_ca_pem=ca_pem))
         if listener is not None:
-            self._serving = HttpServer(
-                HttpApp(self._server, self.authenticator, ids=self._ids),
-                listener,
-                tls=self._keys.tls_context(),
-            )
+            self._app = HttpApp(self._server, self.authenticator, ids=self._ids)
+            self._serving = HttpServer(self._app, listener, tls=self._keys.tls_context())
             await self._serving.start()
 
     def run_components(self) -> None:
@@ -207,7 +205,12 @@ class Cluster:
             return tcp_listener(_HOST, 0)
 
     async def stop(self) -> None:
-        """End everything; what is in the data directory stays."""
+        """End everything; what is in the data directory stays.
+
+        Watches end first, then what is being answered, then nodes, controllers and scheduler.
+        """
+        if self._app is not None:
+            self._app.begin_ending()
         if self._serving is not None:
             await self._serving.stop()
         if self._running is not None:

@@ -1,4 +1,4 @@
-"""Paths that are no resource: discovery, OpenAPI, version, token issuer, health, index of paths.
+"""Paths that are no resource: discovery, OpenAPI, version, token issuer, index of paths.
 
 Upstream: `apiserver/pkg/server/routes`, `pkg/server/healthz`, `pkg/routes/openidmetadata.go`.
 Documents are made once and kept as bytes with their ETag: discovery per generation of the registry,
@@ -20,6 +20,7 @@ from ekslab.kube.api.protobuf.openapi import ASKED_FOR, MEDIA_TYPE
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.apiserver.discovery import Discovery
+from ekslab.kube.apiserver.health import ENDPOINTS, Health
 from ekslab.kube.apiserver.registry import Registry
 from ekslab.kube.apiserver.subresources.tokens import TokenIssuer
 
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
 
 _GZIP_FROM_BYTES: Final = 16_384
 _DISCOVERIES: Final = (media.DISCOVERY,)
-_TEXT: Final = "text/plain; charset=utf-8"
-_CHECKS: Final = ("ping", "log", "etcd", "poststarthook/start-apiserver-admission-initializer",
-                  "poststarthook/rbac/bootstrap-roles",
-                  "poststarthook/scheduling/bootstrap-system-priority-classes")  # fmt: skip
-_HEALTH: Final = frozenset({"healthz", "livez", "readyz"})
 # Patch releases and commits of the upstream versions EKS serves; the suffix is how EKS words it.
 _PATCH: Final[Mapping[str, str]] = {"1.34": "2", "1.35": "1", "1.36": "0"}
 _BUILD_DATE: Final = "2026-05-01T00:00:00Z"
@@ -68,8 +64,11 @@ def git_version_of(version: str) -> str:
 class Documents:
     """Answers paths that are no resource."""
 
-    def __init__(self, registry: Registry, *, git_version: str, issuer: TokenIssuer) -> None:
+    def __init__(
+        self, registry: Registry, *, git_version: str, issuer: TokenIssuer, health: Health
+    ) -> None:
         self._registry = registry
+        self._health = health
         self._issuer = issuer
         self._version = registry.catalog.version
         self._git_version = git_version or git_version_of(self._version)
@@ -92,8 +91,8 @@ class Documents:
             self._kept.clear()
         path = request.path.rstrip("/") or "/"
         first, *rest = path.removeprefix("/").split("/")
-        if first in _HEALTH:
-            return self._health(first, rest, request)
+        if first in ENDPOINTS:
+            return self._health.answer(first, "/".join(rest), request)
         accept = _aggregated_version(request.accept) if path in {"/api", "/apis"} else ""
         if path == "/openapi/v2" and request.accept.partition(";")[0] in ASKED_FOR:
             accept = MEDIA_TYPE
@@ -172,11 +171,9 @@ class Documents:
         }
 
     def _paths(self) -> list[str]:
-        paths = {"/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez",
-                 "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz",
-                 "/version"}  # fmt: skip
-        for check in _CHECKS:
-            paths.update(f"/{endpoint}/{check}" for endpoint in _HEALTH)
+        paths = {"/.well-known/openid-configuration", "/api", "/apis", "/metrics", "/openapi/v2",
+                 "/openapi/v3", "/openid/v1/jwks", "/version"}  # fmt: skip
+        paths.update(self._health.paths())
         for served in self._registry:
             resource = served.resource
             if resource.group:
@@ -185,18 +182,6 @@ class Documents:
             else:
                 paths.add(f"/api/{resource.version}")
         return sorted(paths)
-
-    @staticmethod
-    def _health(endpoint: str, rest: list[str], request: ApiRequest) -> Answer:
-        """We answer requests only once everything stands: every check has passed then."""
-        check = "/".join(rest)
-        if check and check not in _CHECKS:
-            raise errors.path_not_found()
-        text = "ok"
-        if "verbose" in request.options and not check:
-            lines = [f"[+]{name} ok\n" for name in _CHECKS]
-            text = f"{''.join(lines)}{endpoint} check passed\n"
-        return Answer(document=Document(text.encode(), _TEXT))
 
 
 def _optional(obj: Object | None) -> Document | None:

@@ -34,6 +34,7 @@ _WATCHES_MOST: Final = 20_000
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _BODIES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OPEN_PATHS: Final = ("/livez", "/readyz", "/healthz")
+_REPEATED: Final = "exclude"
 _CACHE_CONTROL: Final = (b"cache-control", b"no-cache, private")
 _NOT_FOUND_TEXT: Final = b"404 page not found\n"
 
@@ -76,6 +77,16 @@ class HttpApp:
         self._ids = ids
         self._encoder = Encoder(server.registry, server.clock)
         self._metrics = server.metrics
+        self._watches: set[Watch] = set()
+
+    def begin_ending(self) -> None:
+        """Say so in `/readyz`, and end the watches as if their time were up.
+
+        What is being answered goes on; the socket is for whoever serves this to close.
+        """
+        self._server.health.is_ending = True
+        for watch in list(self._watches):
+            watch.close()
 
     def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         """Answer one request."""
@@ -225,7 +236,7 @@ class HttpApp:
     async def _send_answer(self, call: _Call, request: ApiRequest, answer: Answer) -> None:
         if answer.document is not None:
             _warn(call, request)
-            _send_document(call, answer.document)
+            _send_document(call, answer.document, answer.code)
         elif answer.stream is not None:
             _warn(call, request)
             call.headers.append((b"content-type", b"text/plain"))
@@ -261,7 +272,10 @@ class HttpApp:
     async def _send_watch(self, call: _Call, request: ApiRequest, watch: Watch) -> None:
         """Stream a watch until it ends or the client goes."""
         self._metrics.watches += 1
+        self._watches.add(watch)
         exchange = call.exchange
+        if self._server.health.is_ending:
+            watch.close()
         try:
             lines = self._encoder.watch_lines(request)
             call.headers.append((b"content-type", lines.media_type.encode()))
@@ -279,6 +293,7 @@ class HttpApp:
             exchange.end()
         finally:
             watch.close()
+            self._watches.discard(watch)
             self._metrics.watches -= 1
 
     def _send_error(self, call: _Call, error: ApiError) -> None:
@@ -336,12 +351,18 @@ def _read_head(raw: Sequence[tuple[bytes, bytes]]) -> _Head:
 
 
 def _parse_query(query: bytes) -> dict[str, str]:
-    """Query parameters, the first value of each; a parameter without `=` has the value ""."""
+    """Query parameters, the first value of each; a parameter without `=` has the value "".
+
+    Only health checks are excluded several at a time: their names are joined by commas.
+    """
     options: dict[str, str] = {}
     for pair in query.decode("latin-1").split("&"):
         name, _, value = pair.partition("=")
+        value = unquote_plus(value) if "%" in value or "+" in value else value
         if name and name not in options:
-            options[name] = unquote_plus(value) if "%" in value or "+" in value else value
+            options[name] = value
+        elif name == _REPEATED:
+            options[name] = f"{options[name]},{value}"
     return options
 
 
@@ -363,7 +384,7 @@ async def _read_body(exchange: Exchange) -> bytes:
     return b"".join(pieces)
 
 
-def _send_document(call: _Call, document: Document) -> None:
+def _send_document(call: _Call, document: Document, code: int) -> None:
     headers, head = call.headers, call.head
     if document.etag:
         etag = f'"{document.etag}"'
@@ -373,11 +394,13 @@ def _send_document(call: _Call, document: Document) -> None:
             call.exchange.answer(304, headers, b"")
             return
     headers.append((b"content-type", document.media_type.encode()))
+    if document.media_type.startswith("text/"):
+        headers.append((b"x-content-type-options", b"nosniff"))
     content = document.content
     if head.gzip and document.gzipped is not None:
         headers.append((b"content-encoding", b"gzip"))
         content = document.gzipped
-    call.exchange.answer(200, headers, content)
+    call.exchange.answer(code, headers, content)
 
 
 def _warn(call: _Call, request: ApiRequest) -> None:

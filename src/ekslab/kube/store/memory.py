@@ -92,6 +92,7 @@ class MemoryStore:
         self._synced_compacted = first_revision
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._has_failed = False
         self._commits = 0
         self._commit_s = 0.0
 
@@ -165,6 +166,13 @@ class MemoryStore:
         """See `port.Store.compact`."""
         self._history.compact(min(revision, self._published))
         self._sync_later()
+
+    def check(self) -> None:
+        """See `port.Store.check`."""
+        if self._closed:
+            raise StoreError("the store is closed")
+        if self._has_failed:
+            self._commit([])
 
     async def close(self) -> None:
         """See `port.Store.close`."""
@@ -279,12 +287,14 @@ class MemoryStore:
         """Make what waits and `events` durable."""
         compacted = self._history.compacted
         started_s = stopwatch_s()
+        self._has_failed = True
         self._journal.commit(
             [*self._unsynced, *events] if self._unsynced else events,
             compacted=compacted,
             standings=self._standing,
         )
         self._commit_s += stopwatch_s() - started_s
+        self._has_failed = False
         self._commits += 1
         self._unsynced = []
         self._synced_compacted = compacted

@@ -159,5 +159,12 @@ class Store(Protocol):
     async def compact(self, revision: int) -> None:
         """Forget history up to `revision`; objects stay."""
 
+    def check(self) -> None:
+        """Succeed if a write would be durable now: after one that was not, this tries again.
+
+        Raises:
+            StoreError: it would not, or the store is closed.
+        """
+
     async def close(self) -> None:
         """End all watches, make everything durable, release the files."""
