@@ -142,6 +142,20 @@ async def asked(raw: bytes) -> bytes:
             b"GET /? ",
             id="an upgrade is an ordinary request",
         ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+            b"Content-Length: 5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 13\r\nconnection: close\r\n",
+            b"POST /? hello",
+            id="a request for an upgrade keeps its body",
+        ),
+        pytest.param(
+            b"PUT / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\nconnection: close\r\n",
+            b"PUT /? hello",
+            id="in chunks, too",
+        ),
     ],
 )
 async def test_what_bytes_are_answered_with(request_bytes, head, body):
@@ -404,3 +418,39 @@ async def test_a_body_that_breaks_off_is_no_body():
         await writer.drain()
         writer.close()
         assert await asyncio.wait_for(ends, 5) == "gone"
+
+
+async def echo_for_ever(exchange: Exchange) -> None:
+    """Takes up whatever protocol is asked for, and says in it what it hears."""
+    tunnel = exchange.upgrade([(b"upgrade", b"echo"), (b"connection", b"Upgrade")])
+    while heard := await tunnel.read():
+        await tunnel.send(heard)
+    tunnel.close()
+
+
+async def test_an_upgrade_that_is_taken_up_is_a_tunnel_and_loses_no_byte():
+    async with handled(echo_for_ever) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nbe")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head == (
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: Upgrade\r\n\r\n"
+        )
+        writer.write(b"hind")
+        assert await reader.readexactly(6) == b"behind"
+        sent = b"much" * (1 << 19)
+        writer.write(sent)
+        assert await reader.readexactly(len(sent)) == sent
+        writer.write_eof()
+        assert await reader.read() == b""
+
+
+async def test_a_server_that_stops_ends_its_tunnels():
+    server = HttpServer(echo_for_ever, tcp_listener("127.0.0.1", 0))
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: echo\r\n")
+    writer.write(b"Content-Length: 0\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    await server.stop()
+    assert await reader.read() == b""
+    writer.close()

@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
+from ekslab.kit.tunnel import Tunnel
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 STATUS_LINES: Final = {
@@ -54,6 +56,9 @@ class Connection(Protocol):
 
     def finished(self, exchange: "Exchange") -> None:
         """Request and answer are complete."""
+
+    def upgrade(self, head: bytes) -> Tunnel:
+        """Send the last head there is, and speak HTTP no more."""
 
     def broken(self) -> None:
         """The answer cannot be ended well."""
@@ -210,6 +215,15 @@ class Exchange:
         if head or piece:
             self.connection.write(head, piece)
         self._finish()
+
+    def upgrade(self, headers: Headers) -> Tunnel:
+        """Answer `101 Switching Protocols`; whoever takes the tunnel closes it, too."""
+        assert not self._started, "there is one answer"
+        assert self.was_read, "the body comes before another protocol"
+        self._started = self.ended = True
+        self.keep_alive = False
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        return self.connection.upgrade(b"".join([STATUS_LINES[101], *lines, b"\r\n"]))
 
     # What connections call.
 

@@ -5,7 +5,8 @@ chunked bodies, `100-continue`, flow control both ways, HEAD, HTTP/1.0 without c
 whose body came with its head is handed over with the body at hand, and one that its handler can
 answer without waiting costs neither a task nor a turn of the loop.
 
-An upgrade (WebSocket, SPDY) is answered as an ordinary request, and ends the connection.
+A request for an upgrade (WebSocket, SPDY) is an ordinary one, body and all. Its handler may take
+it up, and gets a tunnel; otherwise it is answered, and the connection ends.
 """
 
 import asyncio
@@ -19,12 +20,14 @@ import httptools
 
 from ekslab.kit import logs
 from ekslab.kit.exchange import STATUS_LINES, ClientGoneError, Exchange, Handler
+from ekslab.kit.tunnel import Tunnel
 
 KEEP_ALIVE_S: Final = 300.0
 HEAD_BYTES_MOST: Final = 1 << 20  # Go's DefaultMaxHeaderBytes
 _BODY_AHEAD_MOST: Final = 64 << 10
 _JOIN_MOST: Final = 64 << 10
 _AT_ONCE_MOST: Final = 16  # pipelined requests answered in one turn of the loop
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Connections:
@@ -47,7 +50,7 @@ class HttpProtocol(asyncio.Protocol):
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._loop = connections.loop
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._queue: deque[Exchange] = deque()
         self._current: Exchange | None = None
         self._incoming: Exchange | None = None
@@ -57,6 +60,8 @@ class HttpProtocol(asyncio.Protocol):
         self._bytes_between = 0
         self._begun_at_once = 0
         self._in_head = True
+        self._framing = b""
+        self._tunnel: Tunnel | None = None
         self._refused = 0
         self.at_eof = False
         self._reading_paused = False
@@ -93,7 +98,9 @@ class HttpProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """Close after the answer under way, or at once if there is none."""
         self._closing = True
-        if self._current is None:
+        if self._tunnel is not None:
+            self._tunnel.no_more()
+        elif self._current is None:
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -108,9 +115,8 @@ class HttpProtocol(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request was whole; what follows it is not ours to read.
-            self.pause_reading()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._read_on_behind(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(400)
             return
@@ -161,6 +167,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Make the request; it begins when its body, or what has come of it, was parsed too."""
+        if self._framing:
+            return
         self._in_head = False
         self._bytes_between = 0
         parser = self._parser
@@ -172,13 +180,17 @@ class HttpProtocol(asyncio.Protocol):
             raw_path, query = parsed.path or b"/", parsed.query or b""
         path = raw_path.decode("ascii")
         version = parser.get_http_version()
+        upgrades = parser.should_upgrade()
+        if upgrades:
+            found = [b"%b: %b\r\n" % one for one in self._headers if one[0] in _FRAMING]
+            self._framing = b"".join(found)
         self._incoming = Exchange(
             self,
             parser.get_method().decode("ascii"),
             (unquote(path) if "%" in path else path, raw_path, query),
             self._headers,
             http_version=version,
-            keep_alive=parser.should_keep_alive() and not parser.should_upgrade(),
+            keep_alive=parser.should_keep_alive() and not upgrades,
             expects_continue=self._expects_continue and version == "1.1",
         )
 
@@ -191,7 +203,7 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         incoming = self._incoming
-        if incoming is None:
+        if incoming is None or (self._framing and self._parser.should_upgrade()):
             return
         self._incoming = None
         incoming.complete()
@@ -243,10 +255,33 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._go_on()
 
+    def upgrade(self, head: bytes) -> Tunnel:
+        """Send the last head there is, and speak HTTP no more."""
+        received = self._parser.received if isinstance(self._parser, _Behind) else b""
+        tunnel = Tunnel(self._transport, received=received, lost=self.connection_lost)
+        self._tunnel = tunnel
+        self._transport.set_protocol(tunnel)
+        self._transport.write(head)
+        self.resume_reading()
+        return tunnel
+
     def broken(self) -> None:
         """The answer cannot be ended well."""
         self._closing = True
         self._transport.close()
+
+    def _read_on_behind(self, rest: bytes) -> None:
+        """A request for an upgrade: what follows is its body, and then another protocol.
+
+        llhttp knows only the latter, so that a parser of its own reads the body.
+        """
+        if self._framing:
+            head = b"POST / HTTP/1.1\r\nconnection: close\r\n%b\r\n" % self._framing
+            self._parser = httptools.HttpRequestParser(self)
+            self._parser.feed_data(head + rest)
+        else:
+            self._parser = _Behind(rest)
+            self.pause_reading()
 
     def _begin(self, exchange: Exchange) -> None:
         exchange.begun = True
@@ -331,6 +366,17 @@ class HttpProtocol(asyncio.Protocol):
             return
         wait_s = KEEP_ALIVE_S - (idle_s if self._current is None else 0.0)
         self._idle_timer = self._loop.call_later(wait_s, self._close_if_idle)
+
+
+class _Behind:
+    """In a parser's place: keeps what comes before somebody takes up the new protocol."""
+
+    def __init__(self, received: bytes) -> None:
+        self.received = received
+
+    def feed_data(self, data: bytes) -> None:
+        """More of it; as much as a head may be long."""
+        self.received += data
 
 
 def _address(found: Any) -> tuple[str, int] | None:
