@@ -16,9 +16,10 @@ from typing import Final
 
 from ekslab.kit.clock import cpu_s
 
-_YOUNG: Final = 10_000
+_YOUNG: Final = 2_000
 _YOUNG_ROUNDS: Final = 5
-_ROUNDS_WITHOUT_REST: Final = 2_000
+_ROUNDS_WITHOUT_REST: Final = 10_000
+_RESTS_UNTIL_EVERYTHING: Final = 20
 _LOOK_EVERY_S: Final = 30.0
 _IDLE_SHARE: Final = 0.02
 
@@ -32,12 +33,13 @@ def manage(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _Rest:
-    """Collects everything when the process rests after it has worked."""
+    """Collects what came since the last time when the process rests after it has worked."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._cpu_s = cpu_s()
         self._rounds = _rounds()
+        self._rests = 0
 
     def look_later(self) -> None:
         self._loop.call_later(_LOOK_EVERY_S, self._look)
@@ -47,7 +49,11 @@ class _Rest:
         rests = now_s - self._cpu_s < _LOOK_EVERY_S * _IDLE_SHARE
         self._cpu_s = now_s
         if rests and _rounds() > self._rounds:
+            self._rests += 1
+            if self._rests % _RESTS_UNTIL_EVERYTHING == 0:
+                gc.unfreeze()
             gc.collect()
+            gc.freeze()
             self._rounds = _rounds()
         self.look_later()
 
