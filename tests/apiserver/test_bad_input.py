@@ -201,3 +201,13 @@ async def test_an_object_too_large_for_etcd_is_refused_and_changes_nothing(world
     large["metadata"]["name"] = "large"
     assert (await world.refusal("create", DEPLOYMENTS, body=large)).code == 413
     assert (await world.refusal("get", DEPLOYMENTS, name="large")).code == 404
+
+
+async def test_a_body_full_of_errors_is_answered_with_a_thousand_of_them(world: World) -> None:
+    labels = {f"-bad {number}": "x" for number in range(3_000)}
+    for metadata in ({"labels": labels}, {"annotations": labels}, {"finalizers": [*labels]}):
+        obj = pod()
+        obj["metadata"].update(metadata)
+        refused = await world.refusal("create", PODS, body=obj)
+        assert (refused.code, refused.reason) == (422, "Invalid")
+        assert len((refused.details or {})["causes"]) == 1_000

@@ -6,7 +6,12 @@ apimachinery `pkg/api/errors/errors.go`, because clients compare them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+CAUSES_MOST: Final = 1_000
+"""How many field errors one answer names. Upstream names them all; a body of 3 MB then costs
+seconds and is answered with thirty. Whoever looks for errors in a long list may stop here.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ def conflict(group: str, resource: str, name: str, why: str = "") -> ApiError:
 
 def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> ApiError:
     """422: field errors. `kind` is the object's kind, as upstream writes it."""
+    causes = causes[:CAUSES_MOST]
     texts = [f"{cause.field}: {cause.message}" for cause in causes]
     text = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     message = f'{_qualified(group, kind)} "{name}" is invalid: {text}'

@@ -13,11 +13,12 @@ from ekslab.kube.api.errors import Cause
 
 IMMUTABLE = "field is immutable"
 NEGATIVE = "must be greater than or equal to 0"
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def go_quote(text: str) -> str:
     """`strconv.Quote`: like JSON, but `x00` forms for what cannot be printed."""
-    quoted = json.dumps(text, ensure_ascii=False)
+    quoted = _encode(text)
     return quoted.replace("\\u00", "\\x") if "\\u00" in quoted else quoted
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ekslab.kube.api import names
-from ekslab.kube.api.errors import Cause
+from ekslab.kube.api.errors import CAUSES_MOST, Cause
 from ekslab.kube.apiserver.kinds.field_errors import (
     each_invalid,
     forbidden,
@@ -105,6 +105,8 @@ def validate_labels(labels: Mapping[str, str] | None, path: str) -> list[Cause]:
     """Keys are qualified names, values label values."""
     causes: list[Cause] = []
     for key, value in (labels or _NOTHING).items():
+        if len(causes) >= CAUSES_MOST:
+            break
         wrong = names.is_qualified_name(key)
         if wrong:
             causes.extend(each_invalid(path, key, wrong))
@@ -120,7 +122,7 @@ def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Caus
     total = 0
     for key, value in annotations.items():
         wrong = names.is_qualified_name(key.lower())
-        if wrong:
+        if wrong and len(causes) < CAUSES_MOST:
             causes.extend(each_invalid(path, key, wrong))
         total += len(key.encode()) + len(value.encode())
     if total > ANNOTATIONS_BYTES_MOST:
@@ -132,6 +134,8 @@ def _validate_owners(owners: Sequence[Mapping[str, Any]], path: str) -> list[Cau
     causes: list[Cause] = []
     controller = ""
     for index, owner in enumerate(owners):
+        if len(causes) >= CAUSES_MOST:
+            break
         at = f"{path}[{index}]"
         if not owner.get("apiVersion"):
             causes.append(invalid(f"{at}.apiVersion", "", "version must not be empty"))
@@ -159,6 +163,8 @@ def _validate_owners(owners: Sequence[Mapping[str, Any]], path: str) -> list[Cau
 def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[Cause]:
     causes: list[Cause] = []
     for name in finalizers:
+        if len(causes) >= CAUSES_MOST:
+            break
         causes.extend(each_invalid(path, name, names.is_qualified_name(name)))
     if set(finalizers) >= _CLASHING_FINALIZERS:
         why = "finalizer orphan and foregroundDeletion cannot be both set"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ekslab.kube.api import names
-from ekslab.kube.api.errors import Cause
+from ekslab.kube.api.errors import CAUSES_MOST, Cause
 from ekslab.kube.apiserver.kinds.field_errors import (
     duplicate,
     each_invalid,
@@ -53,6 +53,8 @@ def validate_containers(
         containers = ()
     taken: set[str] = set()
     for index, container in enumerate(containers):
+        if len(causes) >= CAUSES_MOST:
+            break
         path = f"{at}.containers[{index}]"
         _validate_common(container, volumes, path, causes)
         _validate_name_unique(container, taken, path, causes)
