@@ -28,7 +28,7 @@ from ekslab.kube.apiserver.registry import Served
 from ekslab.kube.store.port import RevisionConflictError, Store
 
 _ATTEMPTS: Final = 16
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 16
 FOREGROUND: Final = "foregroundDeletion"
 ORPHAN: Final = "orphan"
 _GARBAGE_FINALIZERS: Final = frozenset({FOREGROUND, ORPHAN})
