@@ -20,20 +20,19 @@ _LAST = "test_the_page_says_what_this_run_has_shown"
 
 @dataclass
 class Shown:
-    """The tests of this run by the behaviours they name, and how they ended.
+    """The tests of this run by the behaviours they name, and which of them passed.
 
     `everything` is False where tests of this folder were left out of the run.
     """
 
     everything: bool = True
-    named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    named: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     passed: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
 
     @property
     def passing(self) -> frozenset[str]:
         """The behaviours of which every test passed."""
-        return frozenset(ident for ident, tests in self.named.items() if self.passed >= set(tests))
+        return frozenset(ident for ident, tests in self.named.items() if self.passed >= tests)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -45,9 +44,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for ident in mark.args:
                 if ident not in behaviours():
                     raise pytest.UsageError(f"{item.nodeid}: no such behaviour: {ident}")
-                shown.named[ident].append(item.nodeid)
-    files = {item.path for item in ours}
-    if files != set(_HERE.glob("test_*.py")) or any("::" in word for word in config.args):
+                shown.named[ident].add(item.nodeid)
+    is_whole = {item.path for item in ours} == set(_HERE.glob("test_*.py"))
+    is_shared = hasattr(config, "workerinput")  # by pytest-xdist, with other processes
+    if not is_whole or is_shared or any("::" in word for word in config.args):
         shown.everything = False
     items.sort(key=lambda item: item in ours and item.name == _LAST)
 
@@ -63,15 +63,10 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note how a test ended."""
+    """Note which tests pass."""
     report = yield
-    shown = item.config.stash.setdefault(_SHOWN, Shown())
-    if item.path.parent == _HERE:
-        if report.failed:
-            shown.failed.add(item.nodeid)
-            shown.passed.discard(item.nodeid)
-        elif report.when == "call" and report.passed:
-            shown.passed.add(item.nodeid)
+    if report.when == "call" and report.passed and item.path.parent == _HERE:
+        item.config.stash[_SHOWN].passed.add(item.nodeid)
     return report
 
 

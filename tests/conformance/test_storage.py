@@ -166,6 +166,36 @@ def puts(collection: Collection, name: str, status: Object) -> None:
     assert part_of(status, collection.get(name, "status")["status"])
 
 
+@conformance("pv-pvc-lifecycle")
+def test_volumes_and_claims_live(api: Api, namespace: str) -> None:
+    volumes = api.at("v1", "persistentvolumes")
+    claims = api.at("v1", "persistentvolumeclaims", namespace)
+    for number, delete_both in enumerate((delete_by_name, delete_by_label)):
+        name = f"life-{number}"
+        for objects, made in ((volumes, volume(name)), (claims, claim(name))):
+            uid = objects.create(made)["metadata"]["uid"]
+            assert objects.names(labelSelector=f"show={name}") == [name]
+            assert objects.get(name)["metadata"]["uid"] == uid
+            objects.patch(name, labelled(patched="yes"), content_type=STRATEGIC_PATCH)
+            changed(objects, name, labelled(put="yes"))
+            chosen = f"show={name},patched=yes,put=yes"
+            assert objects.everywhere().names(labelSelector=chosen) == [name]
+        for objects in (claims, volumes):
+            with objects.watch(labelSelector=f"show={name}") as watch:
+                assert watch.next()[0] == "ADDED"
+                delete_both(objects, name)
+                watch.until("DELETED")
+            assert objects.gone(name)
+
+
+def delete_by_name(objects: Collection, name: str) -> None:
+    objects.delete(name)
+
+
+def delete_by_label(objects: Collection, name: str) -> None:
+    objects.delete_all(labelSelector=f"show={name}")
+
+
 @conformance("storageclass-lifecycle")
 def test_a_storage_class_lives(api: Api) -> None:
     classes = api.at(STORAGE, "storageclasses")
