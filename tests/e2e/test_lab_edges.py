@@ -238,7 +238,7 @@ def fill(lab: Lab) -> set[str]:
         reply = api("POST", CONFIG_MAPS, body)
         if reply.code != 201:
             assert reply.reason == (500, "InternalError")
-            assert "database or disk is full" in reply.body["message"]
+            assert "No space left on device" in reply.body["message"]
             assert "Traceback" not in reply.body["message"]
             return written
         written.add(name)
