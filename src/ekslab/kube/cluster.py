@@ -47,6 +47,7 @@ from ekslab.kube.api.well_known import (
 from ekslab.kube.apiserver.admission import default_plugins
 from ekslab.kube.apiserver.bootstrap import Advertised, bootstrap
 from ekslab.kube.apiserver.documents import git_version_of
+from ekslab.kube.apiserver.encryption import load_or_make_cipher
 from ekslab.kube.apiserver.http import HttpApp
 from ekslab.kube.apiserver.lister import StoreLister
 from ekslab.kube.apiserver.server import Access, ApiServer, ServerConfig
@@ -143,7 +144,7 @@ class Cluster:
             server_names=config.server_names,
             now=wall_clock.now(),
         )
-        self._store = open_store(config.data_dir / "store") if config.data_dir else MemoryStore()
+        self._store = _open_store(config.data_dir)
         self.lister: Lister = StoreLister(self._store)
         self._rbac = RbacAuthorizer(self.lister)
         self._extra_authorizers: list[Authorizer] = []
@@ -455,6 +456,14 @@ class Cluster:
         while True:
             await self._clock.sleep(_RENEWAL_CHECK_S)
             self._keys.renew(self._wall_clock.now())
+
+
+def _open_store(data_dir: Path | None) -> MemoryStore:
+    """The store in a directory, its secrets encrypted; one in memory without."""
+    if data_dir is None:
+        return MemoryStore()
+    cipher = load_or_make_cipher(data_dir / "encryption.json")
+    return open_store(data_dir / "store", cipher=cipher)
 
 
 class _Identities:

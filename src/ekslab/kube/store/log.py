@@ -41,7 +41,9 @@ from ekslab.kube.store.port import StoreError, StoreEvent, StoreFormatError
 from ekslab.kube.store.records import (
     DELETION,
     PAST,
+    PLAIN,
     STATE,
+    Cipher,
     Record,
     as_past,
     item_of,
@@ -91,13 +93,15 @@ class LogJournal:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         growth_bytes: int = GROWTH_BYTES,
+        cipher: Cipher = PLAIN,
     ) -> None:
-        """Open or make the log and lock it.
+        """Open or make the log and lock it; `cipher` seals what it says it seals.
 
         Raises:
             StoreLockedError, StoreFormatError, StoreError: with one sentence for the user.
         """
         self._directory = directory
+        self._cipher = cipher
         with self._explained("open"):
             self._log = SegmentLog(directory, segment_bytes=segment_bytes)
         newest = self._log.newest
@@ -118,7 +122,8 @@ class LogJournal:
             entries = self._entries() if self._log.newest is not None else {}
             found = Recovered(whole.clean or whole.ceiling + 1, whole.compacted, lost=whole.lost)
             newest = max(entries, default=1)
-            _replay((entries[revision] for revision in sorted(entries)), found)
+            ordered = (entries[revision] for revision in sorted(entries))
+            _replay(ordered, found, self._cipher)
         if not whole.clean:
             found.lost.append((newest, found.revision))
         whole.clean = 0
@@ -133,7 +138,7 @@ class LogJournal:
         if newest + CEILING_STEP // 2 > whole.ceiling:
             whole.ceiling = newest + CEILING_STEP
         whole.compacted = compacted
-        added = [record(event) for event in events]
+        added = [record(event, self._cipher) for event in events]
         kept = self._cleaner.carry(sum(map(len, added)), standings)
         whole.first = self._cleaner.first
         try:
@@ -254,13 +259,16 @@ def open_store(
     watcher_queue: int = 16_384,
     segment_bytes: int = SEGMENT_BYTES,
     growth_bytes: int = GROWTH_BYTES,
+    cipher: Cipher = PLAIN,
 ) -> MemoryStore:
-    """The durable store in a directory, made if it is not there.
+    """The durable store in a directory, made if it is not there; `cipher` seals what it holds.
 
     Raises:
         StoreLockedError, StoreFormatError, StoreError: with one sentence for the user.
     """
-    journal = LogJournal(directory, segment_bytes=segment_bytes, growth_bytes=growth_bytes)
+    journal = LogJournal(
+        directory, segment_bytes=segment_bytes, growth_bytes=growth_bytes, cipher=cipher
+    )
     # Hundreds of thousands of objects that all stay: collecting while they are made finds nothing.
     collecting = gc.isenabled()
     gc.disable()
@@ -303,12 +311,12 @@ def _kept(found: Record, standing: Standing) -> Iterator[bytes]:
         yield bytes(found.raw)
 
 
-def _replay(entries: Iterable[Record], found: Recovered) -> None:
+def _replay(entries: Iterable[Record], found: Recovered, cipher: Cipher) -> None:
     """Go through the records in the order of their revisions, keeping state and history."""
     objects, events = found.objects, found.events
     past: dict[tuple[str, str, str], Item] = {}
     for entry in entries:
-        item, previous = item_of(entry)
+        item, previous = item_of(entry, cipher)
         key = (item.resource, item.namespace, item.name)
         before = objects.pop(key, None) or past.pop(key, None)
         if entry.kind == STATE:
