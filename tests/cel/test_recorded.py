@@ -24,8 +24,6 @@ KNOWN_DIFFERENT = {
     "-": {"compile"},
     "format.qualifiedName().validate('a/b/c')": {"value"},
     "{true: 1}[true]": {"cost"},
-    "self.?zz.y": {"est"},
-    "self.?zz.y.orValue(3)": {"est"},
     "[3,1,2].sortBy(x, -x)": {"est"},
 }
 

@@ -119,7 +119,7 @@ def _ident(node: Ident, walk: _Walk) -> _Known:
             known = scope[node.name]
             size = _size_of(known.shape, node.type) or known.size
             return replace(known, cost=ONE, size=size)
-    shape = walk.root if node.name in {"self", "oldSelf"} and not node.is_type else None
+    shape = walk.root  # whatever the name is, as upstream
     return _Known(ONE, _size_of(shape, node.type), shape)
 
 
@@ -138,7 +138,7 @@ def _select(node: Select, walk: _Walk) -> _Known:
         return _Known(operand.cost, ONE)
     cost, kind = operand.cost, node.operand.type
     assert kind is not None
-    if node.optional or kind.name in {"optional_type", "map"} or kind.shape is not None:
+    if node.optional or kind.name == "map" or kind.shape is not None:
         cost = cost.plus(ONE)
     shape = operand.shape.fields.get(node.field) if operand.shape is not None else None
     return _Known(cost, _size_of(shape, node.type), shape)

@@ -29,7 +29,9 @@ from ekslab.kube.api.cel.values import (
     NANOSECONDS,
     NONE,
     Duration,
+    MapList,
     Optional,
+    SetList,
     Timestamp,
     TypeValue,
     Uint,
@@ -99,7 +101,7 @@ def _arithmetic() -> list[Overload]:
         plain("!_", (BOOL,), BOOL, lambda a: not a),
         plain("_+_", (STRING, STRING), STRING, lambda a, b: a + b, _joined),
         plain("_+_", (BYTES, BYTES), BYTES, lambda a, b: a + b, _joined),
-        plain("_+_", (list_of(A), list_of(A)), list_of(A), lambda a, b: [*a, *b]),
+        plain("_+_", (list_of(A), list_of(A)), list_of(A), _concatenated),
         plain("_+_", (DURATION, DURATION), DURATION, _sum(duration)),
         plain("_+_", (DURATION, TIMESTAMP), TIMESTAMP, _sum(timestamp)),
         plain("_+_", (TIMESTAMP, DURATION), TIMESTAMP, _sum(timestamp)),
@@ -114,6 +116,16 @@ def _checked(
     check: Callable[[int], int], run: Callable[[int, int], int]
 ) -> Callable[[int, int], int]:
     return lambda left, right: check(run(left, right))
+
+
+def _concatenated(left: list[Any], right: list[Any]) -> list[Any]:
+    """Lists one after the other; a list that is a set or a map stays one."""
+    if isinstance(left, SetList):
+        return SetList([*left, *(each for each in right if not contains(left, each))])
+    if isinstance(left, MapList):
+        merged = {left.key_of(each): each for each in [*left, *right]}
+        return MapList(list(merged.values()), left.keys)
+    return [*left, *right]
 
 
 def _sum(make: Callable[[int], Any]) -> Callable[[Any, Any], Any]:
