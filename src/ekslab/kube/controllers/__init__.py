@@ -29,7 +29,10 @@ from ekslab.kube.controllers.job.controller import JobController
 from ekslab.kube.controllers.namespace.controller import NamespaceController
 from ekslab.kube.controllers.node_lifecycle.controller import NodeLifecycleController
 from ekslab.kube.controllers.pod_gc.controller import PodGarbageCollector
-from ekslab.kube.controllers.replica_set.controller import ReplicaSetController
+from ekslab.kube.controllers.replica_set.controller import (
+    ReplicaSetController,
+    ReplicationControllerController,
+)
 from ekslab.kube.controllers.resource_quota.controller import ResourceQuotaController
 from ekslab.kube.controllers.root_ca.controller import RootCaController
 from ekslab.kube.controllers.service_account.controller import ServiceAccountController
@@ -77,6 +80,7 @@ def all_controllers(
 
     return [
         ReplicaSetController(tools("replicaset-controller"), pods),
+        ReplicationControllerController(tools("replication-controller"), pods),
         DeploymentController(tools("deployment-controller"), pods),
         DaemonSetController(tools("daemon-set-controller", component="daemonset-controller"), pods),
         StatefulSetController(tools("statefulset-controller"), pods),

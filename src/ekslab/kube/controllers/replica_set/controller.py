@@ -1,8 +1,11 @@
 """The ReplicaSet controller: watches, keys, reads and writes. Decisions are in `plan`.
 
-Upstream: `pkg/controller/replicaset/replica_set.go`. Work per pod event is constant: a pod is read
-once, its set is counted later, and the more pods a set has the longer it waits for more of them
-to change (a set of 10,000 is counted once a second), unless its own pods are awaited.
+Upstream: `pkg/controller/replicaset/replica_set.go`, which also runs the ReplicationControllers
+(`pkg/controller/replication`): their older kind differs in its selector alone.
+
+Work per pod event is constant: a pod is read once, its set is counted later, and the more pods a
+set has the longer it waits for more of them to change (a set of 10,000 is counted once a second),
+unless its own pods are awaited.
 """
 
 from collections.abc import Sequence
@@ -11,7 +14,8 @@ from typing import ClassVar, Final
 from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.objects import Item, editable
 from ekslab.kube.api.requests import Object
-from ekslab.kube.api.well_known import PODS, REPLICA_SETS
+from ekslab.kube.api.resources import Resource
+from ekslab.kube.api.well_known import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
 from ekslab.kube.client.informers import Key
 from ekslab.kube.controllers.replica_set import plan as planning
 from ekslab.kube.runtime.batches import Outcome, all_of, slow_start
@@ -26,7 +30,7 @@ from ekslab.kube.runtime.ownership import (
     owner_uid,
 )
 from ekslab.kube.runtime.pods import PodFacts, PodIndex, controller_of
-from ekslab.kube.runtime.selection import matcher
+from ekslab.kube.runtime.selection import Matcher, matcher
 
 _PODS_COUNTED_PER_S: Final = 10_000
 _COUNT_AT_ONCE: Final = 100
@@ -36,17 +40,23 @@ class ReplicaSetController(Controller[Key]):
     """Keeps as many pods as each ReplicaSet asks for."""
 
     name: ClassVar[str] = "replicaset-controller"
+    resource: ClassVar[Resource] = REPLICA_SETS
+    kind: ClassVar[str] = "ReplicaSet"
 
     def __init__(self, tools: Toolbox, pods: PodIndex) -> None:
         super().__init__(tools)
         self._expected = Expectations(clock=tools.clock)
-        self._claims = Claims(tools.client, REPLICA_SETS, PODS)
+        self._claims = Claims(tools.client, self.resource, PODS)
         self._pods = pods
-        self._sets = self.watch(REPLICA_SETS, self._set_changed)
+        self._sets = self.watch(self.resource, self._set_changed)
         self._sets.add_index("owner", owner_uid)
         self._sets.add_index("orphan", orphan_namespace)
         self.watch(PODS)
         pods.on_change(self._pod_changed)
+
+    def selection(self, replica_set: Object) -> Matcher:
+        """Which labels a set selects."""
+        return matcher(replica_set["spec"].get("selector"))
 
     def _set_changed(self, old: Item | None, new: Item | None) -> None:
         if new is not None:
@@ -64,11 +74,11 @@ class ReplicaSetController(Controller[Key]):
             self._note(pod, is_new=old is None and not is_gone, is_gone=is_gone)
         elif not is_gone:
             for item in self._sets.list(pod.namespace):
-                if matcher(item.object["spec"].get("selector"))(pod.labels):
+                if self.selection(item.object)(pod.labels):
                     self.queue.add(item.key)
 
     def _note(self, pod: PodFacts, *, is_new: bool, is_gone: bool) -> None:
-        if pod.owner_kind != "ReplicaSet":
+        if pod.owner_kind != self.kind:
             return
         item = self._sets.get(pod.namespace, pod.owner_name)
         if item is None or item.uid != pod.owner_uid:
@@ -98,7 +108,7 @@ class ReplicaSetController(Controller[Key]):
                 reason = "FailedCreate" if missing > 0 else "FailedDelete"
                 failure = planning.Failure(reason, error.message)
         status = planning.status(replica_set, active, failure, now_s=self.clock.now())
-        await commit(self.client, REPLICA_SETS, replica_set, {**replica_set, "status": status})
+        await commit(self.client, self.resource, replica_set, {**replica_set, "status": status})
         if error is not None:
             raise error
         return self._until_available(replica_set, status)
@@ -108,7 +118,7 @@ class ReplicaSetController(Controller[Key]):
         found = claim(
             self._pods.owned_by(meta["uid"]),
             self._pods.orphans_in(meta["namespace"]),
-            matcher(replica_set["spec"].get("selector")),
+            self.selection(replica_set),
         )
         if not found.adopt and not found.release:
             return found.kept
@@ -200,6 +210,18 @@ class ReplicaSetController(Controller[Key]):
             and status.get("availableReplicas", 0) != wanted
         )
         return Result(requeue_after_s=float(min_ready_s)) if is_waiting else DONE
+
+
+class ReplicationControllerController(ReplicaSetController):
+    """Keeps as many pods as each ReplicationController asks for."""
+
+    name: ClassVar[str] = "replication-controller"
+    resource: ClassVar[Resource] = REPLICATION_CONTROLLERS
+    kind: ClassVar[str] = "ReplicationController"
+
+    def selection(self, replica_set: Object) -> Matcher:
+        """Which labels a controller selects: those of a plain map."""
+        return matcher({"matchLabels": replica_set["spec"].get("selector")})
 
 
 def _is_namespace_ending(error: ApiError) -> bool:
