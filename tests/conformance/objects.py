@@ -34,6 +34,12 @@ def workload(name: str, **spec: Any) -> Object:
     }
 
 
+def controller(name: str, **spec: Any) -> Object:
+    """A ReplicationController; its selector is that of its template."""
+    meta = {"name": name, "labels": {"app": name}}
+    return {"metadata": meta, "spec": {"template": template(name), **spec}}
+
+
 def new_image(name: str, **annotations: str | None) -> Object:
     """A change of a template's image, and of its annotations."""
     spec = {"containers": [{"name": "main", "image": name}]}

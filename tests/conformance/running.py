@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ekslab.kube.api.objects import editable
-from ekslab.kube.api.ports import PatchType
+from ekslab.kube.api.ports import PatchType, Watch
 from ekslab.kube.api.resources import Resource
 from ekslab.kube.api.well_known import NAMESPACES, PODS, SERVICE_ACCOUNTS
 from ekslab.testing import TestCluster, run_virtual
@@ -77,6 +77,13 @@ class Running:
         """Delete an object."""
         await self.client.delete(resource, name, namespace, **options)
 
+    async def follow(self, resource: Resource, since: Object, selector: str = "") -> "Followed":
+        """Watch the objects of a resource in namespace `default` from a state of one on."""
+        revision = int(since["metadata"]["resourceVersion"])
+        return Followed(
+            await self.client.watch(resource, "default", revision=revision, label_selector=selector)
+        )
+
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until a condition holds."""
         await self.cluster.until(condition, patience_s=_PATIENCE_S)
@@ -113,6 +120,22 @@ class Running:
     def phase(self, name: str) -> str:
         """The phase of a pod."""
         return str(self.one(PODS, name)["status"]["phase"])
+
+
+class Followed:
+    """The events of one watch."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    async def until_deleted(self) -> list[tuple[str, Object]]:
+        """Types and objects of all events up to the first deletion."""
+        told: list[tuple[str, Object]] = []
+        async for events in self._watch:
+            told += [(event.type, event.item.object) for event in events if event.item is not None]
+            if told and told[-1][0] == "DELETED":
+                break
+        return told
 
 
 def lived(*, nodes: int = 2) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:

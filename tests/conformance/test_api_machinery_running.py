@@ -15,7 +15,7 @@ from ekslab.kube.api.well_known import (
     SERVICES,
 )
 from tests.conformance.api import Object
-from tests.conformance.objects import config_map, pod, service, template, workload
+from tests.conformance.objects import config_map, controller, pod, service, workload
 from tests.conformance.running import Running, lived, owner_of
 
 conformance = pytest.mark.conformance
@@ -63,6 +63,63 @@ async def test_a_ring_of_owners_goes_when_one_of_it_is_deleted(lab: Running) -> 
     await lab.until(lambda: lab.ready() == 3)
     await lab.delete(PODS, "pod1")
     await lab.until(lambda: lab.names(PODS) == [])
+
+
+@conformance("gc-rc-background")
+@lived()
+async def test_in_the_background_the_pods_of_a_controller_follow_it(lab: Running) -> None:
+    await lab.create(REPLICATION_CONTROLLERS, controller("web", replicas=2))
+    await lab.until(lambda: lab.ready() == 2)
+    await lab.delete(REPLICATION_CONTROLLERS, "web", propagation="Background")
+    assert lab.find(REPLICATION_CONTROLLERS, "web") is None
+    await lab.until(lambda: lab.names(PODS) == [])
+
+
+@conformance("gc-rc-foreground")
+@lived()
+async def test_in_the_foreground_a_controller_waits_for_its_last_pod(lab: Running) -> None:
+    await lab.create(REPLICATION_CONTROLLERS, controller("web", replicas=10))
+    await lab.until(lambda: lab.ready() == 10)
+    await lab.delete(REPLICATION_CONTROLLERS, "web", propagation="Foreground")
+    found = lab.one(REPLICATION_CONTROLLERS, "web")["metadata"]
+    assert "deletionTimestamp" in found
+    assert found["finalizers"] == ["foregroundDeletion"]
+    while lab.names(PODS):
+        assert lab.find(REPLICATION_CONTROLLERS, "web") is not None
+        await lab.sleep(0.05)
+    await lab.until(lambda: lab.find(REPLICATION_CONTROLLERS, "web") is None)
+
+
+@conformance("gc-rc-orphan")
+@lived()
+async def test_orphans_of_a_controller_stay_without_owner(lab: Running) -> None:
+    await lab.create(REPLICATION_CONTROLLERS, controller("web", replicas=10))
+    await lab.until(lambda: lab.ready() == 10)
+    pods = lab.names(PODS)
+    await lab.delete(REPLICATION_CONTROLLERS, "web", propagation="Orphan")
+    await lab.until(lambda: lab.find(REPLICATION_CONTROLLERS, "web") is None)
+    await lab.sleep(60)
+    assert lab.names(PODS) == pods
+    assert {owner_of(one) for one in lab.all(PODS)} == {""}
+
+
+@conformance("gc-multi-owner")
+@lived()
+async def test_a_pod_with_another_owner_outlives_the_first(lab: Running) -> None:
+    await lab.create(REPLICATION_CONTROLLERS, controller("going", replicas=10))
+    stays = await lab.create(REPLICATION_CONTROLLERS, controller("staying", replicas=0))
+    await lab.until(lambda: lab.ready() == 10)
+    shared = lab.names(PODS)[:5]
+    second = {"apiVersion": "v1", "kind": "ReplicationController", "name": "staying"}
+    for name in shared:
+        owners = lab.one(PODS, name)["metadata"]["ownerReferences"]
+        both = [*owners, {**second, "uid": stays["metadata"]["uid"]}]
+        await lab.patch(PODS, name, {"metadata": {"ownerReferences": both}})
+    await lab.delete(REPLICATION_CONTROLLERS, "going", propagation="Foreground")
+    await lab.until(lambda: lab.find(REPLICATION_CONTROLLERS, "going") is None)
+    await lab.sleep(60)
+    assert lab.names(PODS) == shared
+    assert not any("deletionTimestamp" in one["metadata"] for one in lab.all(PODS))
 
 
 # The end of a namespace
@@ -189,11 +246,6 @@ async def test_what_pods_ask_for_counts_until_they_are_gone(lab: Running) -> Non
     assert set(used(lab).values()) == {"0"}
 
 
-def controller(name: str) -> Object:
-    spec = {"replicas": 0, "selector": {"app": name}, "template": template(name)}
-    return {"metadata": {"name": name}, "spec": spec}
-
-
 @pytest.mark.parametrize(
     ("counted", "resource", "body"),
     [
@@ -215,7 +267,7 @@ def controller(name: str) -> Object:
         pytest.param(
             "replicationcontrollers",
             REPLICATION_CONTROLLERS,
-            controller("one"),
+            controller("one", replicas=0),
             marks=conformance("quota-rc"),
         ),
     ],

@@ -12,9 +12,11 @@ from ekslab.kube.api.well_known import (
     POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    RESOURCE_QUOTAS,
 )
 from tests.conformance.api import Object
-from tests.conformance.objects import UNREADY, new_image, pod, workload
+from tests.conformance.objects import UNREADY, controller, new_image, pod, workload
 from tests.conformance.running import Running, condition, image_of, is_ready, lived, owner_of
 
 conformance = pytest.mark.conformance
@@ -37,9 +39,8 @@ def rolled_out(lab: Running, name: str, replicas: int) -> bool:
 @conformance("deployment-lifecycle")
 @lived()
 async def test_a_deployment_lives(lab: Running) -> None:
-    await lab.create(DEPLOYMENTS, workload("web", replicas=2))
-    revision = int(lab.one(DEPLOYMENTS, "web")["metadata"]["resourceVersion"])
-    watch = await lab.client.watch(DEPLOYMENTS, "default", revision=revision)
+    made = await lab.create(DEPLOYMENTS, workload("web", replicas=2))
+    seen = await lab.follow(DEPLOYMENTS, made)
     await lab.until(lambda: lab.one(DEPLOYMENTS, "web").get("status", {}).get("readyReplicas") == 2)
     await lab.patch(DEPLOYMENTS, "web", {"metadata": {"labels": {"patched": "yes"}}})
     await lab.patch(DEPLOYMENTS, "web", new_image("nginx:2"))
@@ -52,11 +53,6 @@ async def test_a_deployment_lives(lab: Running) -> None:
     status = await lab.client.get(DEPLOYMENTS, "web", "default", subresource="status")
     assert condition(status, "Shown")["reason"] == "Patched"
     await lab.delete(DEPLOYMENTS, "web")
-    seen = []
-    async for events in watch:
-        seen += [(event.type, event.item.object) for event in events if event.item is not None]
-        if seen and seen[-1][0] == "DELETED":
-            break
     steps = (
         lambda obj: obj.get("status", {}).get("readyReplicas") == 2,
         lambda obj: obj["metadata"]["labels"].get("patched") == "yes",
@@ -64,8 +60,9 @@ async def test_a_deployment_lives(lab: Running) -> None:
         lambda obj: obj["spec"]["replicas"] == 3,
         lambda obj: condition(obj, "Shown"),
     )
+    told = await seen.until_deleted()
     for step in steps:
-        assert any(kind == "MODIFIED" and step(obj) for kind, obj in seen)
+        assert any(kind == "MODIFIED" and step(obj) for kind, obj in told)
 
 
 @conformance("deployment-scale")
@@ -211,6 +208,79 @@ async def test_a_replica_set_adopts_what_fits_and_releases_what_does_not(lab: Ru
     await lab.patch(PODS, "loose", {"metadata": {"labels": {"app": "other"}}})
     await lab.until(lambda: owner_of(lab.one(PODS, "loose")) == "")
     await lab.until(lambda: len(lab.names(PODS, app="web")) == 1)
+
+
+# Replication controllers
+
+
+@conformance("rc-adopt")
+@lived()
+async def test_a_controller_adopts_a_loose_pod(lab: Running) -> None:
+    await lab.create(PODS, pod("loose", labels={"app": "web"}))
+    made = await lab.create(REPLICATION_CONTROLLERS, controller("web", replicas=1))
+    await lab.until(lambda: owner_of(lab.one(PODS, "loose")) == made["metadata"]["uid"])
+    assert lab.names(PODS) == ["loose"]
+
+
+@conformance("rc-release")
+@lived()
+async def test_a_controller_releases_a_pod_of_another_label(lab: Running) -> None:
+    await lab.create(REPLICATION_CONTROLLERS, controller("web", replicas=1))
+    await lab.until(lambda: lab.ready() == 1)
+    (name,) = lab.names(PODS)
+    await lab.patch(PODS, name, {"metadata": {"labels": {"app": "other"}}})
+    await lab.until(lambda: owner_of(lab.one(PODS, name)) == "")
+    await lab.until(lambda: len(lab.names(PODS, app="web")) == 1)
+
+
+@conformance("rc-quota-failure")
+@lived()
+async def test_a_controller_says_that_a_quota_stops_it(lab: Running) -> None:
+    quota = {"metadata": {"name": "quota"}, "spec": {"hard": {"pods": "2"}}}
+    await lab.create(RESOURCE_QUOTAS, quota)
+    await lab.until(lambda: lab.one(RESOURCE_QUOTAS, "quota").get("status", {}).get("used"))
+    await lab.create(REPLICATION_CONTROLLERS, controller("web", replicas=3))
+
+    def failure() -> Object:
+        return condition(lab.one(REPLICATION_CONTROLLERS, "web"), "ReplicaFailure")
+
+    await lab.until(failure)
+    assert failure()["reason"] == "FailedCreate"
+    assert "exceeded quota: quota" in failure()["message"]
+    await lab.patch(REPLICATION_CONTROLLERS, "web", {"spec": {"replicas": 2}})
+    await lab.until(lambda: not failure())
+
+
+@conformance("rc-lifecycle")
+@lived()
+async def test_a_controller_lives(lab: Running) -> None:
+    made = await lab.create(REPLICATION_CONTROLLERS, controller("web", replicas=1))
+    seen = await lab.follow(REPLICATION_CONTROLLERS, made)
+    await lab.until(lambda: lab.ready() == 1)
+    await lab.patch(REPLICATION_CONTROLLERS, "web", {"metadata": {"labels": {"patched": "yes"}}})
+    page = await lab.client.list(REPLICATION_CONTROLLERS, label_selector="patched=yes")
+    assert [item.name for item in page.items] == ["web"]
+    shown = {"type": "Shown", "status": "True", "reason": "Patched", "message": "here"}
+    body = {"status": {"conditions": [shown]}}
+    await lab.patch(REPLICATION_CONTROLLERS, "web", body, "status")
+    read = await lab.client.get(REPLICATION_CONTROLLERS, "web", "default", subresource="status")
+    assert condition(read, "Shown")["reason"] == "Patched"
+    await lab.patch(REPLICATION_CONTROLLERS, "web", {"spec": {"replicas": 2}}, "scale")
+    await lab.until(lambda: lab.ready() == 2)
+    await lab.put(REPLICATION_CONTROLLERS, "web", {"metadata": {"annotations": {"put": "yes"}}})
+    await lab.client.delete_collection(
+        REPLICATION_CONTROLLERS, "default", label_selector="patched=yes"
+    )
+    steps = (
+        lambda obj: obj["metadata"]["labels"].get("patched") == "yes",
+        lambda obj: condition(obj, "Shown"),
+        lambda obj: obj["spec"]["replicas"] == 2,
+        lambda obj: obj.get("status", {}).get("readyReplicas") == 2,
+        lambda obj: obj["metadata"].get("annotations", {}).get("put") == "yes",
+    )
+    told = await seen.until_deleted()
+    for step in steps:
+        assert any(kind == "MODIFIED" and step(obj) for kind, obj in told)
 
 
 # Daemon sets

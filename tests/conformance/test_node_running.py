@@ -57,16 +57,11 @@ async def test_a_pod_is_seen_to_run_and_to_go(lab: Running) -> None:
     made = await lab.create(PODS, pod("shown", labels={"time": "now"}))
     page = await lab.client.list(PODS, "default", label_selector="time=now")
     assert [item.name for item in page.items] == ["shown"]
-    revision = int(made["metadata"]["resourceVersion"])
-    watch = await lab.client.watch(PODS, "default", revision=revision, label_selector="time=now")
+    watched = await lab.follow(PODS, made, "time=now")
     await lab.until(lambda: lab.phase("shown") == "Running")
     await lab.delete(PODS, "shown", grace_period_s=30)
     assert "deletionTimestamp" in lab.one(PODS, "shown")["metadata"]
-    seen = []
-    async for events in watch:
-        seen += [(event.type, event.item.object) for event in events if event.item is not None]
-        if seen and seen[-1][0] == "DELETED":
-            break
+    seen = await watched.until_deleted()
     running = [kind for kind, obj in seen if obj["status"]["phase"] == "Running"]
     going = [kind for kind, obj in seen if "deletionTimestamp" in obj["metadata"]]
     assert running[0] == going[0] == "MODIFIED"
