@@ -416,6 +416,7 @@ class Cluster:
     async def _run(self) -> None:
         async with TaskGroup(self.config.name) as tasks:
             tasks.start(self._renew_certificates(), name="certificates")
+            tasks.start(self._follow_definitions(), name="custom-resources")
             # Each imports what it runs; in between, requests are answered.
             for name, component in (
                 ("nodes", self._run_nodes),
@@ -424,6 +425,10 @@ class Cluster:
             ):
                 tasks.start(component(), name=name)
                 await self._clock.sleep(0)
+
+    async def _follow_definitions(self) -> None:
+        assert self._server is not None, "the cluster was not started"
+        await self._server.run()
 
     async def _run_nodes(self) -> None:
         await self.nodes.run()

@@ -5,7 +5,7 @@ A resource is addressed by group, version and plural (`Resource`); an object nam
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 
 class Resource(NamedTuple):
@@ -40,13 +40,22 @@ class SubresourceInfo:
     verbs: tuple[str, ...]
 
 
+class Printer(Protocol):
+    """The table of a custom resource."""
+
+    columns: list[dict[str, Any]]
+
+    def cells(self, obj: dict[str, Any], now: float) -> list[Any]:
+        """The cells of one object, in the order of the columns; `now` is lab time in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceInfo:
     """What discovery says of one resource, and how its objects are kept.
 
     `storage_version` is the version objects are stored in; a served version other than that is
     converted on the way in and out. `type_name` is the name of its type in the schema catalog
-    (`io.k8s.api.core.v1.Pod`).
+    (`io.k8s.api.core.v1.Pod`). `printer` makes the table of a custom resource.
     """
 
     resource: Resource
@@ -60,6 +69,7 @@ class ResourceInfo:
     categories: tuple[str, ...] = ()
     storage_version: str = ""
     subresources: tuple[SubresourceInfo, ...] = field(default=())
+    printer: Printer | None = field(default=None, compare=False)
 
     @property
     def api_version(self) -> str:

@@ -37,6 +37,7 @@ CSI_NODES: Final = Resource("storage.k8s.io", "v1", "csinodes")
 CERTIFICATE_SIGNING_REQUESTS: Final = Resource(
     "certificates.k8s.io", "v1", "certificatesigningrequests"
 )
+DEFINITIONS: Final = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 POD_DISRUPTION_BUDGETS: Final = Resource("policy", "v1", "poddisruptionbudgets")
 
 MASTERS_GROUP: Final = "system:masters"

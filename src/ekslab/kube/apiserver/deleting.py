@@ -20,6 +20,7 @@ from ekslab.kube.api import errors
 from ekslab.kube.api.objects import Item, editable
 from ekslab.kube.api.ports import AdmissionRequest, Answer, ListPage, Operation
 from ekslab.kube.api.requests import ApiRequest, Object
+from ekslab.kube.api.well_known import DEFINITIONS
 from ekslab.kube.apiserver.admission.chain import AdmissionChain
 from ekslab.kube.apiserver.decoding import Decoder
 from ekslab.kube.apiserver.options import DeleteOptions, delete_options, list_options
@@ -31,6 +32,7 @@ _ATTEMPTS: Final = 16
 _AT_ONCE: Final = 16
 FOREGROUND: Final = "foregroundDeletion"
 ORPHAN: Final = "orphan"
+DEFINITION_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
 _GARBAGE_FINALIZERS: Final = frozenset({FOREGROUND, ORPHAN})
 # Kinds whose dependents outlive them unless told otherwise (DefaultGarbageCollectionPolicy).
 _ORPHAN_BY_DEFAULT: Final = frozenset({"replicationcontrollers", "jobs.batch"})
@@ -164,6 +166,36 @@ def decide_namespace(old: Object, options: DeleteOptions, served: Served, now: f
     return Decided(Step.MARK, obj)
 
 
+def decide_definition(old: Object, options: DeleteOptions, served: Served, now: float) -> Decided:
+    """Definitions of custom resources stay, Terminating, until their objects are gone (upstream:
+    Delete of `pkg/registry/customresourcedefinition/etcd.go` in apiextensions-apiserver).
+    """
+    if "deletionTimestamp" in old["metadata"]:
+        return decide(served, old, options, now)
+    obj = editable(old)
+    meta = obj["metadata"]
+    meta["deletionTimestamp"] = rfc3339(now)
+    meta["finalizers"] = [
+        *(name for name in meta.get("finalizers") or () if name != DEFINITION_FINALIZER),
+        DEFINITION_FINALIZER,
+    ]
+    status = obj.setdefault("status", {})
+    status["conditions"] = [
+        *(each for each in status.get("conditions") or () if each.get("type") != "Terminating"),
+        {
+            "type": "Terminating",
+            "status": "True",
+            "lastTransitionTime": rfc3339(now),
+            "reason": "InstanceDeletionPending",
+            "message": (
+                "CustomResourceDefinition marked for deletion; CustomResource deletion will begin"
+                " soon"
+            ),
+        },
+    ]
+    return Decided(Step.MARK, obj)
+
+
 class Deleter:
     """Answers delete and deletecollection."""
 
@@ -273,6 +305,8 @@ class Deleter:
         now = self._clock.now()
         if served.storage == "namespaces":
             return decide_namespace(old, options, served, now)
+        if served.storage == DEFINITIONS.qualified:
+            return decide_definition(old, options, served, now)
         return decide(served, old, options, now)
 
     async def _carry_out(self, served: Served, *, key_item: Item, decided: Decided) -> Item:

@@ -5,7 +5,8 @@ one (`apidiscovery.k8s.io`, all in one), as upstream's `apiserver/pkg/endpoints/
 Made once per generation of the registry.
 """
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.resources import ResourceInfo, SubresourceInfo
@@ -22,7 +23,9 @@ class Discovery:
             versions = self._groups.setdefault(resource.group, {})
             versions.setdefault(resource.version, []).append(served.info)
         for group, versions in self._groups.items():
-            self._groups[group] = dict(sorted(versions.items(), key=lambda kv: _priority(kv[0])))
+            self._groups[group] = dict(
+                sorted(versions.items(), key=lambda kv: version_order(kv[0]))
+            )
 
     def api_versions(self, server_address: str) -> Object:
         """`/api`."""
@@ -94,18 +97,19 @@ class Discovery:
         return {"metadata": metadata, "versions": versions}
 
 
-_STABLE, _BETA, _ALPHA = range(3)
+_VERSION: Final = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
+_STAGES: Final = {None: 0, "beta": 1, "alpha": 2}
+_UNLIKE: Final = 3
 
 
-def _priority(version: str) -> tuple[int, int, int]:
-    """Sorts v2 before v1 before v1beta2 before v1beta1 before v1alpha1 (kube-aware order)."""
-    major, _, rest = version.removeprefix("v").partition("beta")
-    if rest:
-        return (_BETA, -int(major), -int(rest))
-    major, _, rest = version.removeprefix("v").partition("alpha")
-    if rest:
-        return (_ALPHA, -int(major), -int(rest))
-    return (_STABLE, -int(major), 0) if major.isdigit() else (_ALPHA + 1, 0, 0)
+def version_order(version: str) -> tuple[int, int, int, str]:
+    """Sorts v2 before v1 before v1beta2 before v1beta1 before v1alpha1 (kube-aware order), and
+    what looks like none of them behind, by the alphabet.
+    """
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        return (_UNLIKE, 0, 0, version)
+    return (_STAGES[found[2]], -int(found[1]), -int(found[3] or 0), "")
 
 
 def _resource(info: ResourceInfo) -> Object:

@@ -114,7 +114,7 @@ class Patcher:
             ApiError: 415, 400 or 422 for the patch, and every refusal of a change.
         """
         options = write_options(request)
-        kind = patch_type(request, custom=not served.schema.name.startswith("io.k8s."))
+        kind = patch_type(request, custom=served.is_custom)
         patch = parse_patch(request, kind)
         if kind is PatchType.APPLY:
             return await self._apply(served, request, options, rules, patch)

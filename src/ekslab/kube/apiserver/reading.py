@@ -85,7 +85,7 @@ def selection(served: Served, options: ListOptions) -> Selection:
 
 def _unknown_label(served: Served, path: str) -> str:
     """Kinds with fields of their own and kinds without word it differently upstream."""
-    if served.kept_by.selectable > _META_FIELDS:
+    if served.is_custom or served.kept_by.selectable > _META_FIELDS:
         return f"field label not supported: {path}"
     return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 

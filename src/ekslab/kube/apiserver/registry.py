@@ -5,7 +5,7 @@ removes its own (custom resources) without touching anybody else's. Upstream: th
 `pkg/controlplane` and the custom resource handler of apiextensions-apiserver.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -21,17 +21,30 @@ from ekslab.kube.apiserver.kinds.strategy import Strategy
 from ekslab.kube.store.port import Key
 
 
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where an object has what its Scale shows; `selector` is a text, where it is anywhere."""
+
+    spec: tuple[str, ...]
+    status: tuple[str, ...]
+    selector: tuple[str, ...]
+
+
 @dataclass(slots=True, eq=False)
 class Served:
     """One served resource: what discovery says, its type, its rules, and where it is kept.
 
     `kept_by` holds the rules of the stored version: selectable fields are read from what is stored.
+    `scale` and `deprecated`, the warning of every request, are a custom resource's own.
     """
 
     info: ResourceInfo
     schema: Schema
     strategy: Strategy
     convert: conversion.Conversion | None = None
+    is_custom: bool = False
+    scale: ScalePaths | None = None
+    deprecated: str = ""
     kept_by: Strategy = field(init=False)
     storage: str = field(init=False)
     has_status: bool = field(init=False)
@@ -59,13 +72,23 @@ class Served:
         """The stored item in the served version; the very item where the versions are one."""
         if self.convert is None:
             return item
+        obj = self.convert.to_served(item.object)
+        if obj is item.object:
+            return item
         return encode(
-            self.convert.to_served(item.object),
+            obj,
             resource=self.storage,
             revision=item.revision,
             managed=item.segments[1],
             fields=item.fields,
         )
+
+    def is_current(self, item: Item) -> bool:
+        """Whether the item is stored as it would be stored now; a write of the same object brings
+        others into the stored version (storage migration).
+        """
+        stored = self.convert.stored if self.convert is not None else self.resource
+        return not self.is_custom or item.object["apiVersion"] == stored.api_version
 
     def encode(
         self, obj: Object, *, revision: int, managed: bytes, owners: Sequence[Any] | None = None
@@ -122,6 +145,7 @@ class Registry:
         self.generation = 0
         self._built_in = _built_in(catalog)
         self._own: dict[Resource, Served] = {}
+        self._own_kinds: dict[tuple[str, str], Served] = {}
 
     def find(self, resource: Resource) -> Served | None:
         """The served resource, or None."""
@@ -132,10 +156,7 @@ class Registry:
         info = self.catalog.by_kind.get((api_version, kind))
         if info is not None:
             return self._built_in[info.resource]
-        for served in self._own.values():
-            if served.info.api_version == api_version and served.info.kind == kind:
-                return served
-        return None
+        return self._own_kinds.get((api_version, kind))
 
     def has_group(self, group: str) -> bool:
         """Whether anything of this group is served."""
@@ -148,10 +169,26 @@ class Registry:
     def add(self, info: ResourceInfo, schema: Schema) -> None:
         """Serve a custom resource; built-in ones cannot be replaced."""
         assert info.resource not in self._built_in, info.resource
-        self._own[info.resource] = Served(info, schema, strategy_for(info, schema))
-        self.generation += 1
+        self.replace((), (Served(info, schema, strategy_for(info, schema), is_custom=True),))
 
     def remove(self, resource: Resource) -> None:
         """Stop serving a custom resource."""
-        if self._own.pop(resource, None) is not None:
-            self.generation += 1
+        served = self._own.get(resource)
+        if served is not None:
+            self.replace((served,), ())
+
+    def replace(self, before: Iterable[Served], after: Iterable[Served]) -> None:
+        """Serve `after` where `before` was served. Built-in resources cannot be replaced."""
+        for served in before:
+            self._own.pop(served.resource, None)
+            self._own_kinds.pop((served.info.api_version, served.info.kind), None)
+        for served in after:
+            if served.resource not in self._built_in:
+                self._own[served.resource] = served
+                self._own_kinds[served.info.api_version, served.info.kind] = served
+        self.generation += 1
+
+    @property
+    def own(self) -> Collection[Served]:
+        """The tenant's own resources."""
+        return self._own.values()

@@ -30,6 +30,8 @@ from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.well_known import ENDPOINTS, NAMESPACES
 from ekslab.kube.apiserver.admission.chain import AdmissionChain
 from ekslab.kube.apiserver.allocators import ServiceAllocator
+from ekslab.kube.apiserver.custom.following import CustomResources
+from ekslab.kube.apiserver.custom.parts import Parts
 from ekslab.kube.apiserver.decoding import Decoder
 from ekslab.kube.apiserver.deleting import Deleter
 from ekslab.kube.apiserver.documents import Documents
@@ -155,6 +157,15 @@ class ApiServer:
             "delete": self._deleter.delete,
             "deletecollection": self._deleter.delete_collection,
         }
+        self._custom_resources = CustomResources(
+            Parts(
+                handle=self.handle,
+                delete_all=self._deleter.delete_collection,
+                store=store,
+                registry=self.registry,
+                clock=clock,
+            )
+        )
 
     def _doors(
         self, decoder: Decoder, catalog: Catalog, nodes: NodeConnections, tokens: TokenIssuer
@@ -180,6 +191,10 @@ class ApiServer:
                 ("serviceaccounts", "token"): TokenDoor(decoder, catalog, tokens).handle,
             },
         )
+
+    async def run(self) -> None:
+        """Keep serving what the definitions of custom resources say, until cancelled."""
+        await self._custom_resources.run()
 
     async def handle(self, request: ApiRequest) -> Answer:
         """Carry out one request.
@@ -221,6 +236,8 @@ class ApiServer:
         deprecated = _DEPRECATED.get(resource)
         if deprecated is not None:
             request.warnings.append(deprecated)
+        elif served.deprecated:
+            request.warnings.append(served.deprecated)
         return served
 
     def authorize(self, request: ApiRequest) -> None:

@@ -340,7 +340,7 @@ class Writer:
         old = served.object_of(item)
         unchanged = owners is old["metadata"].get("managedFields")
         managed = item.segments[1] if unchanged else _dumped(owners)
-        if managed == item.segments[1] and is_same(obj, old):
+        if managed == item.segments[1] and is_same(obj, old) and served.is_current(item):
             return Answer(item=served.item_of(item))
         if options.dry_run:
             obj["metadata"]["resourceVersion"] = item.resource_version

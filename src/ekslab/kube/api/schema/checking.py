@@ -104,7 +104,11 @@ class Checker:
         careless = mode is FieldValidation.IGNORE or not is_foreign
         if fast is not None and (careless or not may_have_duplicates(raw)):
             return Checked(fast)
-        parsed = parsed_pairs(raw, kind=kind)
+        if schema.reads is not None and not may_have_duplicates(raw):
+            # No key comes twice, so the fast parser tells all there is to tell.
+            parsed = needed_object(orjson.loads(raw), raw, kind=kind)
+        else:
+            parsed = parsed_pairs(raw, kind=kind)
         said_kind, said_version = _said(parsed)
         return _walked(
             parsed,
@@ -172,7 +176,10 @@ def _walked(
 ) -> Checked:
     walk = Walk(list(problems), tells_duplicates=not problems)
     try:
-        checked = walk.object(obj, schema, go_name=kind)
+        if schema.reads is not None:
+            checked = schema.reads(obj, walk)
+        else:
+            checked = walk.object(obj, schema, go_name=kind)
     except DecodeError as error:
         raise cannot_be_handled(kind, api_version, str(error), said_kind=said_kind) from None
     except RecursionError:
@@ -267,7 +274,7 @@ def needed_object(parsed: Any, raw: bytes, *, kind: str) -> Any:
 
 def _said(parsed: Any) -> tuple[str, str]:
     """Kind and apiVersion that a parsed body names."""
-    found = dict(parsed) if isinstance(parsed, Pairs) else {}
+    found = dict(parsed) if isinstance(parsed, Pairs | dict) else {}
     kind, version = found.get("kind"), found.get("apiVersion")
     return kind if isinstance(kind, str) else "", version if isinstance(version, str) else ""
 

@@ -4,6 +4,7 @@ Built-in types come from the tables of a Kubernetes version (`schema/catalog.py`
 a CustomResourceDefinition; nobody downstream sees a difference.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -65,6 +66,8 @@ class Schema:
         open: an OBJECT whose unknown fields are kept (x-kubernetes-preserve-unknown-fields).
         presence: of the field that has this schema, when it holds nothing.
         go_type: upstream's name for the field's type in decode errors (`[]v1.Container`).
+        reads: of whole custom objects, what reads a body in place of the exact walk, to which it
+            tells what it finds.
     """
 
     kind: Kind
@@ -84,6 +87,7 @@ class Schema:
     open: bool = False
     presence: Presence = Presence.POINTER
     go_type: str = ""
+    reads: Callable[[Any, Any], dict[str, Any]] | None = None
 
     def __repr__(self) -> str:
         return f"<Schema {self.name or self.kind.value}>"

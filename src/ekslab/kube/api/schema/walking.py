@@ -173,7 +173,11 @@ class Walk:
     def _problem(self, what: str, path: str, key: str) -> None:
         if what == "duplicate" and not self.tells_duplicates:
             return
-        text = f'{what} field "{path}.{key}"' if path else f'{what} field "{key}"'
+        self.tell(what, f"{path}.{key}" if path else key)
+
+    def tell(self, what: str, path: str) -> None:
+        """Note an `unknown` or a `duplicate` field, once; only so many are counted."""
+        text = f'{what} field "{path}"'
         if text not in self._seen and len(self.problems) < _ERRORS_MOST:
             self._seen.add(text)
             self.problems.append(text)

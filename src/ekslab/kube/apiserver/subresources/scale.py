@@ -13,16 +13,18 @@ from ekslab.kube.api.ports import Answer
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.selectors import label_selector
+from ekslab.kube.api.structural.paths import value_at
 from ekslab.kube.apiserver.decoding import Decoder
 from ekslab.kube.apiserver.options import WriteOptions, write_options
 from ekslab.kube.apiserver.patching import apply_patch, parse_patch, patch_type
 from ekslab.kube.apiserver.reading import Reader
-from ekslab.kube.apiserver.registry import Served
+from ekslab.kube.apiserver.registry import ScalePaths, Served
 from ekslab.kube.apiserver.writing import Made, Make, Rules, Writer
 
 _KIND: Final = "Scale"
 _API_VERSION: Final = "autoscaling/v1"
 _TYPE: Final = "io.k8s.api.autoscaling.v1.Scale"
+_REPLICAS: Final = ("spec", "replicas")
 
 
 class ScaleDoor:
@@ -38,21 +40,21 @@ class ScaleDoor:
         """Answer get, update and patch."""
         if request.verb == "get":
             item = self._reader.get(served, request)
-            return Answer(obj=scale_of(item.object))
+            return Answer(obj=scale_of(item.object, served.scale))
         options = write_options(request)
         make = (
             self._make_from_patch(served, request, options)
             if request.verb == "patch"
-            else self._make_from_body(request, options)
+            else self._make_from_body(served, request, options)
         )
         strategy = served.strategy
         rules = Rules("scale", strategy.prepare_update, strategy.validate_update)
         answer = await self._writer.change(served, request, options=options, rules=rules, make=make)
         obj = answer.item.object if answer.item is not None else answer.obj
         assert obj is not None
-        return Answer(code=answer.code, obj=scale_of(obj))
+        return Answer(code=answer.code, obj=scale_of(obj, served.scale))
 
-    def _make_from_body(self, request: ApiRequest, options: WriteOptions) -> Make:
+    def _make_from_body(self, served: Served, request: ApiRequest, options: WriteOptions) -> Make:
         def make(old: Object | None, _item: Item | None) -> Made:
             assert old is not None
             scale = self._decoder.typed(
@@ -62,18 +64,17 @@ class ScaleDoor:
                 api_version=_API_VERSION,
                 mode=options.field_validation,
             )
-            return Made(_scaled(old, scale))
+            return Made(_scaled(old, scale, served.scale))
 
         return make
 
     def _make_from_patch(self, served: Served, request: ApiRequest, options: WriteOptions) -> Make:
-        del served
         kind = patch_type(request, custom=False)
         patch = parse_patch(request, kind)
 
         def make(old: Object | None, _item: Item | None) -> Made:
             assert old is not None
-            patched = apply_patch(kind, scale_of(old), patch, self._schema)
+            patched = apply_patch(kind, scale_of(old, served.scale), patch, self._schema)
             scale = self._decoder.checked(
                 patched,
                 request,
@@ -82,21 +83,28 @@ class ScaleDoor:
                 api_version=_API_VERSION,
                 mode=options.field_validation,
             )
-            return Made(_scaled(old, scale))
+            return Made(_scaled(old, scale, served.scale))
 
         return make
 
 
-def scale_of(obj: Object) -> Object:
-    """The Scale of an object."""
+def scale_of(obj: Object, paths: ScalePaths | None = None) -> Object:
+    """The Scale of an object; `paths` say where a custom object has what it shows."""
     meta = obj["metadata"]
     fields = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     spec = obj.get("spec") or {}
-    status: dict[str, Any] = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
-    selector = _selector_text(spec.get("selector"))
+    if paths is None:
+        replicas = spec.get("replicas", 1)
+        current = (obj.get("status") or {}).get("replicas", 0)
+        selector = _selector_text(spec.get("selector"))
+    else:
+        replicas = _count_at(obj, paths.spec)
+        current = _count_at(obj, paths.status)
+        text = value_at(obj, paths.selector) if paths.selector else ""
+        selector = text if isinstance(text, str) else ""
+    status: dict[str, Any] = {"replicas": current}
     if selector:
         status["selector"] = selector
-    replicas = spec.get("replicas", 1)
     return {
         "kind": _KIND,
         "apiVersion": _API_VERSION,
@@ -104,6 +112,11 @@ def scale_of(obj: Object) -> Object:
         "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
+
+
+def _count_at(obj: Object, path: tuple[str, ...]) -> int:
+    found = value_at(obj, path)
+    return found if isinstance(found, int) else 0
 
 
 def _selector_text(selector: dict[str, Any] | None) -> str:
@@ -114,7 +127,7 @@ def _selector_text(selector: dict[str, Any] | None) -> str:
     return str(label_selector(selector))
 
 
-def _scaled(old: Object, scale: Object) -> Object:
+def _scaled(old: Object, scale: Object, paths: ScalePaths | None) -> Object:
     """A private copy of the object with the scale's replicas and preconditions."""
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     meta = scale["metadata"]
@@ -123,7 +136,11 @@ def _scaled(old: Object, scale: Object) -> Object:
         cause = Cause("spec.replicas", text)
         raise errors.invalid("autoscaling", _KIND, meta.get("name", ""), [cause])
     obj = editable(old)
-    obj["spec"]["replicas"] = replicas
+    *above, last = paths.spec if paths is not None else _REPLICAS
+    part = obj
+    for name in above:
+        part = part.setdefault(name, {})
+    part[last] = replicas
     for field in ("resourceVersion", "uid"):
         if meta.get(field):
             obj["metadata"][field] = meta[field]

@@ -194,11 +194,15 @@ _MEANING: Final = {
 
 def columns(info: ResourceInfo) -> list[dict[str, Any]]:
     """The `columnDefinitions` of a kind's table; shared, never to be changed."""
+    if info.printer is not None:
+        return info.printer.columns
     return _columns(info.resource.group, info.kind)
 
 
 def row_cells(info: ResourceInfo, obj: Object, now: float) -> list[Any]:
     """The cells of one object, in the order of `columns`; `now` is lab time in seconds."""
+    if info.printer is not None:
+        return info.printer.cells(obj, now)
     return _table(info.resource.group, info.kind)[1](obj, now)
 
 
