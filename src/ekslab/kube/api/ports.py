@@ -1,13 +1,15 @@
 """The ports of kube: what its rooms meet through. Each is small and says its errors."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from ekslab.kit.exchange import Exchange, Headers
 from ekslab.kube.api.objects import Item
 from ekslab.kube.api.requests import ApiRequest, Attributes, Object, UserInfo
 from ekslab.kube.api.resources import Resource, ResourceInfo
+from ekslab.kube.api.streams import CommandOptions, Run
 
 
 class PatchType(Enum):
@@ -267,6 +269,20 @@ class NodeConnection(Protocol):
             ApiError: 400 if the container is waiting to start, 404 if there is none.
         """
 
+    def exec(self, namespace: str, pod: str, options: CommandOptions) -> Run:
+        """A command in a container.
+
+        Raises:
+            ApiError: 404 if the pod is not there, 500 if its container does not run.
+        """
+
+    def attach(self, namespace: str, pod: str, options: CommandOptions) -> Run:
+        """What runs in a container.
+
+        Raises:
+            ApiError: as `exec`.
+        """
+
 
 class NodeConnections(Protocol):
     """Finds the connection to a node by its name."""
@@ -296,6 +312,8 @@ class Answer(NamedTuple):
     """What the pipeline says to an `ApiRequest`. One of the fields below `code` is set.
 
     The HTTP layer encodes it by the media type asked for; the in-process client takes it as it is.
+    `connect` answers an exchange itself, with these headers and its own (upstream's
+    `rest.Connecter`); it raises `ApiError` only as long as nothing was answered.
     """
 
     code: int = 200
@@ -305,6 +323,7 @@ class Answer(NamedTuple):
     watch: Watch | None = None
     stream: AsyncIterator[bytes] | None = None
     document: Document | None = None
+    connect: Callable[[Exchange, Headers], Awaitable[None]] | None = None
 
 
 class RequestHandler(Protocol):

@@ -38,6 +38,7 @@ class ApiRequest:
     `body` holds raw bytes as they came (`content_type` says of what), or a decoded object: whoever
     hands over an object gives it up.
     `options` are the query parameters, each with its first value.
+    `query` is where they came from: for those that stand there more than once.
     `is_encoded_here` says that the bytes of the body were made from such an object.
     """
 
@@ -55,6 +56,7 @@ class ApiRequest:
     user_agent: str = ""
     warnings: list[str] = field(default_factory=list)
     is_encoded_here: bool = False
+    query: str = ""
 
 
 class Attributes(NamedTuple):

@@ -45,6 +45,7 @@ from ekslab.kube.apiserver.registry import Registry, Served
 from ekslab.kube.apiserver.reviews import Reviews, RuleResolver
 from ekslab.kube.apiserver.subresources.binding import Binder
 from ekslab.kube.apiserver.subresources.eviction import Evictor
+from ekslab.kube.apiserver.subresources.connecting import ConnectDoor
 from ekslab.kube.apiserver.subresources.logs import LogDoor
 from ekslab.kube.apiserver.subresources.scale import ScaleDoor
 from ekslab.kube.apiserver.subresources.table import Subresources
@@ -134,7 +135,10 @@ class ApiServer:
         self._binder = Binder(
             store=store, decoder=decoder, catalog=catalog, admission=chain, clock=clock
         )
-        self._subresources = self._doors(decoder, catalog, nodes, access.tokens)
+        connecting = ConnectDoor(
+            reader=self._reader, admission=chain, nodes=nodes, may_create=self._may_create
+        )
+        self._subresources = self._doors(decoder, catalog, nodes, access.tokens, connecting)
         self._reviews = Reviews(
             authorizer=access.authorizer,
             rules=access.rules,
@@ -168,7 +172,12 @@ class ApiServer:
         )
 
     def _doors(
-        self, decoder: Decoder, catalog: Catalog, nodes: NodeConnections, tokens: TokenIssuer
+        self,
+        decoder: Decoder,
+        catalog: Catalog,
+        nodes: NodeConnections,
+        tokens: TokenIssuer,
+        connecting: ConnectDoor,
     ) -> Subresources:
         """The subresources, and what answers them."""
         evictor = Evictor(
@@ -187,7 +196,9 @@ class ApiServer:
             doors={
                 ("pods", "binding"): self._binder.handle,
                 ("pods", "eviction"): evictor.handle,
+                ("pods", "attach"): connecting.command,
                 ("pods", "log"): LogDoor(self._reader, nodes).handle,
+                ("pods", "exec"): connecting.command,
                 ("serviceaccounts", "token"): TokenDoor(decoder, catalog, tokens).handle,
             },
         )

@@ -29,7 +29,7 @@ class LogDoor:
         """
         options = _log_options(request)
         pod = self._reader.get(served, request).object
-        container = _container(pod, options.container)
+        container = container_of(pod, options.container)
         node = pod["spec"].get("nodeName")
         if not node:
             return Answer(stream=_nothing())
@@ -103,8 +103,12 @@ def _invalid(field: str, value: int, why: str) -> Cause:
     return Cause(field, f"Invalid value: {value}: {why}")
 
 
-def _container(pod: Object, asked: str) -> str:
-    """The container whose log is meant."""
+def container_of(pod: Object, asked: str) -> str:
+    """The container that is meant: the one asked for, or the only one there is.
+
+    Raises:
+        ApiError: 400 if it is not there or must be named.
+    """
     spec = pod["spec"]
     names = [entry["name"] for entry in spec.get("containers") or ()]
     first = [entry["name"] for entry in spec.get("initContainers") or ()]

@@ -24,8 +24,9 @@ from ekslab.kube.client.informers import Informer
 from ekslab.kube.node.lifecycle import Event
 from ekslab.kube.node.ports import PodAddresses
 from ekslab.kube.node.simulated import registration
+from ekslab.kube.node.simulated.containers import Containers
 from ekslab.kube.node.simulated.keeping import PodKeeper, Work
-from ekslab.kube.node.simulated.logs import NodeLogs, unreachable
+from ekslab.kube.node.simulated.logs import unreachable
 from ekslab.kube.node.simulated.machine import Machine, new_machine
 from ekslab.kube.node.simulated.registration import NodeSpec
 from ekslab.kube.node.simulated.timers import Timers
@@ -141,7 +142,7 @@ class SimulatedNodes:
             raise not_found("", "nodes", node_name)
         if not machine.is_alive:
             raise unreachable(machine)
-        return NodeLogs(machine, clock=self._clock)
+        return Containers(machine, clock=self._clock)
 
     def _start(self, machine: Machine, group: TaskGroup) -> None:
         self._work.put_nowait(partial(self._register, machine))

@@ -1,0 +1,1 @@
+"""Answers that are conversations: remote commands, forwarded ports, proxies."""

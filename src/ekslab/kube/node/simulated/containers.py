@@ -1,0 +1,60 @@
+"""What the API server asks a simulated node about its containers: logs, exec, attach.
+
+Upstream: `pkg/kubelet/kubelet_pods.go` (GetExec and its like) and `pkg/kubelet/server`.
+"""
+
+from ekslab.kube.api.errors import ApiError
+from ekslab.kube.api.ports import LogOptions
+from ekslab.kube.api.streams import CommandOptions, Run, Streams
+from ekslab.kube.node.lifecycle import Step
+from ekslab.kube.node.simulated.logs import NodeLogs
+from ekslab.kube.node.simulated.machine import PodRun
+
+
+class Containers(NodeLogs):
+    """Implements `NodeConnection` for one simulated node."""
+
+    def exec(self, namespace: str, pod: str, options: CommandOptions) -> Run:
+        """A command in a container. See `NodeConnection`.
+
+        Raises:
+            ApiError: 404 if the pod is not there, 500 if its container does not run.
+        """
+        run = self._running(namespace, pod, options.container)
+
+        async def command(streams: Streams) -> int:
+            # Loaded when somebody runs a command for the first time.
+            from ekslab.kube.node.simulated.shell.session import run_command
+
+            return await run_command(run, options, streams, clock=self._clock)
+
+        return command
+
+    def attach(self, namespace: str, pod: str, options: CommandOptions) -> Run:
+        """What runs in a container: its log, followed. See `NodeConnection`.
+
+        Raises:
+            ApiError: as `exec`.
+        """
+        self._running(namespace, pod, options.container)
+        wanted = LogOptions(container=options.container, follow=True)
+
+        async def follow(streams: Streams) -> int:
+            async for piece in self.logs(namespace, pod, wanted):
+                await streams.write(piece)
+            return 0
+
+        return follow
+
+    def _running(self, namespace: str, pod: str, container: str) -> PodRun:
+        try:
+            run = self._find(namespace, pod)
+        except ApiError:
+            raise ApiError(404, "", "pod does not exist") from None
+        names = [one.name for one in run.plan.containers]
+        if (
+            container not in names
+            or run.state.containers[names.index(container)].step is not Step.RUNNING
+        ):
+            raise ApiError(500, "", f'container not found ("{container}")')
+        return run

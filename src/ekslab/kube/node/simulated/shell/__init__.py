@@ -1,0 +1,1 @@
+"""The small shell that answers in simulated containers, where no program runs."""
