@@ -14,15 +14,15 @@ from tests.conformance.api import Api
 
 
 class ServedCluster:
-    """A control plane with controllers and scheduler, served on loopback."""
+    """A control plane with controllers, scheduler and so many nodes, served on loopback."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, nodes: int = 0) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="cluster")
         self._thread.start()
-        self.cluster = self._run(self._started())
+        self.cluster = self._run(self._started(nodes))
 
-    async def _started(self) -> Cluster:
+    async def _started(self, nodes: int) -> Cluster:
         cluster = Cluster(
             ClusterConfig(name="conformance"),
             clock=lab_clock(asyncio.get_running_loop()),
@@ -30,6 +30,7 @@ class ServedCluster:
             rng=Rng(0),
         )
         await cluster.start()
+        await cluster.add_nodes(nodes)
         return cluster
 
     def _run(self, work):
