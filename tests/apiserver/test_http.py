@@ -20,12 +20,14 @@ from ekslab.kit.serving import HttpServer, tcp_listener
 from ekslab.kube.api.errors import unauthorized
 from ekslab.kube.api.ports import Credentials
 from ekslab.kube.api.requests import UserInfo
+from ekslab.kube.api.resources import Resource
 from ekslab.kube.api.well_known import CONFIG_MAPS, PODS
 from ekslab.kube.apiserver.http import BODY_BYTES_MOST, HttpApp
 from ekslab.kube.auth import pki
 from ekslab.kube.auth.authenticators import CertificateAuthenticator
 from tests.apiserver.world import World, config_map, pod
 
+FLOW_SCHEMAS = Resource("flowcontrol.apiserver.k8s.io", "v1", "flowschemas")
 NOW_S = WallClock().now()
 
 
@@ -280,6 +282,22 @@ async def test_a_watch_ends_when_its_client_goes(site: Site):
         if site.world.server.metrics.watches == 0:
             break
     assert site.world.server.metrics.watches == 0
+
+
+async def test_answers_name_their_flow_and_who_is_shed_reads_when_to_come_again(site: Site):
+    await site.world.bootstrap()
+    schema = (await site.world.client().get(FLOW_SCHEMAS, "global-default"))["metadata"]["uid"]
+    _, headers, _ = await site.ask("GET", "/api/v1/pods", token="jane")
+    assert headers["X-Kubernetes-PF-FlowSchema-UID"] == schema
+    level = site.world.server.flow_control.seats.levels["global-default"]
+    level.queues, level.most = 0, 0
+    level.executing = level.least
+    status, headers, body = await site.ask("GET", "/api/v1/pods", token="jane")
+    assert (status, headers["Retry-After"]) == (429, "1")
+    assert body == b"Too many requests, please try again later.\n"
+    assert headers["Content-Type"] == "text/plain; charset=utf-8"
+    status, _, _ = await site.ask("GET", "/api/v1/pods")
+    assert status == 200, "masters are exempt"
 
 
 async def test_a_server_that_ends_says_so_and_ends_its_watches_cleanly(site: Site):

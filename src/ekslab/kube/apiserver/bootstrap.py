@@ -1,9 +1,10 @@
 """What every new cluster holds before anybody asks: made at start, idempotent.
 
 Upstream: the post-start hooks of kube-apiserver (`rbac/bootstrap-roles`, `scheduling/
-bootstrap-system-priority-classes`, `start-cluster-authentication-info-controller`, the system
-namespaces and the `kubernetes` service of `pkg/controlplane`). All of it goes through the pipeline
-as `system:apiserver`, a member of system:masters.
+bootstrap-system-priority-classes`, `priority-and-fairness-config-producer`,
+`start-cluster-authentication-info-controller`, the system namespaces and the `kubernetes` service
+of `pkg/controlplane`). All of it goes through the pipeline as `system:apiserver`, a member of
+system:masters.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
+from ekslab.kube.api.objects import editable
 from ekslab.kube.api.requests import ApiRequest, Object, UserInfo
 from ekslab.kube.api.well_known import (
     CONFIG_MAPS,
@@ -23,6 +25,7 @@ from ekslab.kube.api.well_known import (
     PRIORITY_CLASSES,
     SERVICES,
 )
+from ekslab.kube.apiserver.flow_control import defaults as flow_control
 from ekslab.kube.apiserver.registry import Served
 from ekslab.kube.apiserver.server import ApiServer
 from ekslab.kube.auth import bootstrap as rbac
@@ -50,6 +53,7 @@ async def bootstrap(server: ApiServer, advertised: Advertised) -> None:
     system = (
         *rbac.objects(),
         *_priority_classes(),
+        *map(editable, (*flow_control.levels(), *flow_control.schemas())),
         _authentication(advertised),
         _service(server.kubernetes_service_ip),
     )

@@ -25,6 +25,7 @@ _HOOKS: Final = tuple(
         "start-cluster-authentication-info-controller",
         "rbac/bootstrap-roles",
         "scheduling/bootstrap-system-priority-classes",
+        "priority-and-fairness-config-producer",
         "bootstrap-controller",
     )
 )

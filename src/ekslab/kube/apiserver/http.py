@@ -23,6 +23,7 @@ from ekslab.kube.api.ports import Answer, Credentials, Document, RememberingAuth
 from ekslab.kube.api.requests import ANONYMOUS, ApiRequest, UserInfo
 from ekslab.kube.apiserver import paths
 from ekslab.kube.apiserver.encoding import Body, Encoder
+from ekslab.kube.apiserver.flow_control.seats import Shed
 from ekslab.kube.apiserver.impersonation import acting_as
 from ekslab.kube.apiserver.server import ApiServer
 
@@ -77,6 +78,7 @@ class HttpApp:
         self._ids = ids
         self._encoder = Encoder(server.registry, server.clock)
         self._metrics = server.metrics
+        self._flow = server.flow_control
         self._watches: set[Watch] = set()
 
     def begin_ending(self) -> None:
@@ -114,6 +116,10 @@ class HttpApp:
             if request.verb != "get" or request.resource is None or request.subresource:
                 return self._carry_out(call, request)
             self._check_room(request)
+            place = self._flow.place(request)
+            if not self._flow.is_free(place):
+                return self._carry_out(call, request)
+            call.headers.extend(place.headers)
             answer = Answer(item=self._server.read(request))
             self._send_body(call, request, answer)
         except ApiError as error:
@@ -138,7 +144,7 @@ class HttpApp:
 
     async def _carry_out(self, call: _Call, request: ApiRequest) -> None:
         try:
-            answer = await self._handle(request)
+            answer = await self._handle(call, request)
             code = answer.code
             if answer.watch is not None:
                 self._count(call, 200)
@@ -219,21 +225,27 @@ class HttpApp:
                 "too many requests, please try again later", retry_after_s=1
             )
 
-    async def _handle(self, request: ApiRequest) -> Answer:
-        """Hand the request to the pipeline, within the bound of what is answered at a time."""
+    async def _handle(self, call: _Call, request: ApiRequest) -> Answer:
+        """Hand the request to the pipeline when flow control has a seat for it."""
         self._check_room(request)
-        metrics = self._metrics
+        metrics, flow = self._metrics, self._flow
+        place = flow.place(request)
+        call.headers.extend(place.headers)
+        if not flow.enter_nowait(place):
+            await flow.enter(place)
         if request.verb in {"get", "list", "watch"}:
             metrics.inflight_reads += 1
             try:
                 return await self._server.handle(request)
             finally:
                 metrics.inflight_reads -= 1
+                flow.leave(place)
         metrics.inflight_writes += 1
         try:
             return await self._server.handle(request)
         finally:
             metrics.inflight_writes -= 1
+            flow.leave(place)
 
     async def _send_answer(self, call: _Call, request: ApiRequest, answer: Answer) -> None:
         if answer.document is not None:
@@ -312,6 +324,11 @@ class HttpApp:
             exchange.answer(404, headers, _NOT_FOUND_TEXT)
             return
         accept = request.accept if request is not None else ""
+        if isinstance(error, Shed):
+            headers.append((b"content-type", b"text/plain; charset=utf-8"))
+            headers.append((b"x-content-type-options", b"nosniff"))
+            exchange.answer(error.code, headers, f"{error.message}\n".encode())
+            return
         content, media_type = self._encoder.status(error, accept)
         headers.append((b"content-type", media_type.encode()))
         exchange.answer(error.code, headers, content)

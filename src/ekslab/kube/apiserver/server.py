@@ -35,6 +35,7 @@ from ekslab.kube.apiserver.custom.parts import Parts
 from ekslab.kube.apiserver.decoding import Decoder
 from ekslab.kube.apiserver.deleting import Deleter
 from ekslab.kube.apiserver.documents import Documents
+from ekslab.kube.apiserver.flow_control.control import FlowControl
 from ekslab.kube.apiserver.health import Health
 from ekslab.kube.apiserver.lister import StoreLister
 from ekslab.kube.apiserver.metrics import Metrics
@@ -112,6 +113,7 @@ class ApiServer:
         self.registry = Registry(catalog)
         self.metrics = Metrics(store, self.registry)
         self.health = Health(store)
+        self.flow_control = FlowControl(store, clock, attributes_of)
         self._authorizer = access.authorizer
         self._reader = Reader(store)
         self._watcher = Watcher(store, clock)
