@@ -2,13 +2,14 @@
 
 import pytest
 
-from tests.conformance.api import Api, Object, refused
+from tests.conformance.api import JSON_PATCH, Api, Object, refused
 from tests.conformance.kubectl import Kubectl
 from tests.conformance.verbs import (
     changed,
     discovered,
     keeps_status,
     labelled,
+    part_of,
     takes_all_verbs,
 )
 
@@ -272,7 +273,9 @@ def test_labelled_definitions_are_listed_and_deleted_and_no_others(api: Api) -> 
     definitions.create(other)
     wanted = {definitions.create(definition(f"kind{n}s"))["metadata"]["name"] for n in range(10)}
     assert set(definitions.names(labelSelector="show=crd-list")) == wanted
-    definitions.delete_all(labelSelector="show=crd-list")
+    with definitions.watch(labelSelector="show=crd-list", resourceVersion="0") as watch:
+        definitions.delete_all(labelSelector="show=crd-list")
+        assert {watch.until("DELETED")["metadata"]["name"] for _ in wanted} == wanted
     assert definitions.names(labelSelector="show=crd-list") == []
     assert definitions.names(labelSelector="show=nothing") == ["others.listed.example.com"]
 
@@ -281,12 +284,24 @@ def test_labelled_definitions_are_listed_and_deleted_and_no_others(api: Api) -> 
 def test_the_status_of_a_definition_is_read_patched_and_put(api: Api) -> None:
     definitions = api.at(EXTENSIONS, "customresourcedefinitions")
     name = definitions.create(definition("statuses"))["metadata"]["name"]
-    condition = {"type": "StatusPatched", "status": "True", "reason": "Shown", "message": "here"}
-    keeps_status(
-        definitions, name,
-        patched={"conditions": [condition]},
-        put={"conditions": [{**condition, "type": "StatusPut"}]},
-    )  # fmt: skip
+    with definitions.watch(fieldSelector=f"metadata.name={name}") as watch:
+        _, found = watch.next()
+        while "Established" not in conditions(found):
+            _, found = watch.next()
+    shown = {"type": "Patched", "status": "True", "reason": "Shown", "message": "here"}
+    patch = [{"op": "add", "path": "/status/conditions/-", "value": shown}]
+    answer = definitions.patch(name, patch, "status", content_type=JSON_PATCH)
+    assert part_of(shown, conditions(answer)["Patched"])
+    assert part_of(shown, conditions(definitions.get(name, "status"))["Patched"])
+    told = [*answer["status"]["conditions"], {**shown, "type": "Put"}]
+    answer = changed(definitions, name, {"status": {"conditions": told}}, "status")
+    assert part_of({**shown, "type": "Put"}, conditions(answer)["Put"])
+    assert {"Patched", "Put", "Established"} <= conditions(definitions.get(name, "status")).keys()
+
+
+def conditions(obj: Object) -> dict[str, Object]:
+    """The conditions of an object by their types."""
+    return {one["type"]: one for one in obj.get("status", {}).get("conditions") or ()}
 
 
 # Field validation
