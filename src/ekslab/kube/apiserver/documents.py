@@ -106,7 +106,7 @@ class Documents:
 
     def _make(self, first: str, rest: list[str], accept: str) -> Document | None:
         if accept == MEDIA_TYPE:
-            return _open_api(self._registry.catalog).document("v2", media_type=accept)
+            return self._open_api(["v2"], media_type=accept)
         if accept:
             media_type = (
                 f"application/json;g=apidiscovery.k8s.io;v={accept};as=APIGroupDiscoveryList"
@@ -117,12 +117,24 @@ class Documents:
             "api": self._core,
             "apis": self._named,
             "version": lambda rest: None if rest else self._version_document(),
-            "openapi": lambda rest: _open_api(self._registry.catalog).document("/".join(rest)),
+            "openapi": self._open_api,
             ".well-known": self._well_known,
             "openid": self._keys,
         }
         maker = makers.get(first)
         return maker(rest) if maker is not None else None
+
+    def _open_api(
+        self, rest: list[str], *, media_type: str = "application/json"
+    ) -> Document | None:
+        """The document all share, or with the tenant's own resources in it."""
+        path = "/".join(rest)
+        shared = _open_api(self._registry.catalog)
+        if not self._registry.own:
+            return shared.document(path, media_type=media_type)
+        from ekslab.kube.apiserver.custom.publishing import document_of
+
+        return document_of(path, self._registry, shared, media_type=media_type)
 
     def _core(self, rest: list[str]) -> Document | None:
         if not rest:

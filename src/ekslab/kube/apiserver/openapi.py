@@ -18,16 +18,16 @@ from ekslab.kube.apiserver.openapi_paths import PATH_TEXTS, QUERY, Operation, Pa
 from ekslab.kube.apiserver.openapi_texts import Texts
 from ekslab.kube.apiserver.openapi_types import Json, Types
 
-_GVK: Final = "x-kubernetes-group-version-kind"
+GVK: Final = "x-kubernetes-group-version-kind"
 _ACTION: Final = "x-kubernetes-action"
 _MEDIA: Final = ("application/json", "application/yaml")
-_PATCH_MEDIA: Final = (
+PATCHES: Final = (
     "application/apply-patch+yaml", "application/json-patch+json",
     "application/merge-patch+json", "application/strategic-merge-patch+json",
 )  # fmt: skip
 _MESSAGE: Final = "v2 as protobuf"  # no path: only its key among the documents
 _INFO_TYPE: Final = "io.k8s.apimachinery.pkg.version.Info"
-_SECURITY: Final = {
+SECURITY: Final = {
     "BearerToken": {
         "type": "apiKey",
         "name": "authorization",
@@ -114,7 +114,8 @@ class OpenApi:
         about = orjson.dumps([self._catalog.version, dict(self._catalog.about), path])
         return hashlib.sha512(about).hexdigest().upper()
 
-    def _info(self) -> Json:
+    def about(self) -> Json:
+        """What every document says of itself."""
         return {"title": "Kubernetes", "version": f"v{self._catalog.version}.0"}
 
     def _v3(self, paths: list[Path]) -> Json:
@@ -122,11 +123,11 @@ class OpenApi:
         named = {name for path in paths for op in path.operations for name in (op.gives, op.takes)}
         return {
             "openapi": "3.0.0",
-            "info": self._info(),
-            "paths": {path.path: _v3_path(path, types) for path in paths},
+            "info": self.about(),
+            "paths": {path.path: v3_path(path, types) for path in paths},
             "components": {
                 "schemas": types.closure(sorted(named - {""})),
-                "securitySchemes": _SECURITY,
+                "securitySchemes": SECURITY,
             },
         }
 
@@ -141,11 +142,11 @@ class OpenApi:
         }
         return {
             "openapi": "3.0.0",
-            "info": self._info(),
+            "info": self.about(),
             "paths": {"/version/": {"get": operation}},
             "components": {
                 "schemas": types.closure([_INFO_TYPE]),
-                "securitySchemes": _SECURITY,
+                "securitySchemes": SECURITY,
             },
         }
 
@@ -154,10 +155,10 @@ class OpenApi:
         paths = [path for found in self._by_group.values() for path in found]
         return {
             "swagger": "2.0",
-            "info": self._info(),
-            "paths": {path.path: _v2_path(path, types) for path in paths},
+            "info": self.about(),
+            "paths": {path.path: v2_path(path, types) for path in paths},
             "definitions": types.closure(self._catalog.types),
-            "securityDefinitions": _SECURITY,
+            "securityDefinitions": SECURITY,
             "security": [{"BearerToken": []}],
         }
 
@@ -169,7 +170,7 @@ def _base(operation: Operation) -> Json:
         "description": operation.description,
         "operationId": operation.id,
         _ACTION: operation.action,
-        _GVK: {
+        GVK: {
             "group": operation.group,
             "kind": operation.kind,
             "version": operation.version,
@@ -185,9 +186,10 @@ def _content(media: tuple[str, ...], schema: Json) -> Json:
     return {media_type: {"schema": schema} for media_type in media}
 
 
-def _v3_path(path: Path, types: Types) -> Json:
+def v3_path(path: Path, types: Types, *, patches: tuple[str, ...] = PATCHES) -> Json:
+    """A path in v3; `patches` are the media types of its patches."""
     document: Json = {
-        operation.method: _v3_operation(operation, types) for operation in path.operations
+        operation.method: _v3_operation(operation, types, patches) for operation in path.operations
     }
     document["parameters"] = [
         {
@@ -212,12 +214,12 @@ def _v3_query(name: str) -> Json:
     }
 
 
-def _v3_operation(operation: Operation, types: Types) -> Json:
+def _v3_operation(operation: Operation, types: Types, patches: tuple[str, ...]) -> Json:
     document = _base(operation)
     if operation.query:
         document["parameters"] = [_v3_query(name) for name in operation.query]
     if operation.takes:
-        takes = _PATCH_MEDIA if operation.method == "patch" else ("*/*",)
+        takes = patches if operation.method == "patch" else ("*/*",)
         document["requestBody"] = {"content": _content(takes, types.reference(operation.takes))}
         if operation.method != "delete":
             document["requestBody"]["required"] = True
@@ -229,9 +231,10 @@ def _v3_operation(operation: Operation, types: Types) -> Json:
     return document
 
 
-def _v2_path(path: Path, types: Types) -> Json:
+def v2_path(path: Path, types: Types, *, patches: tuple[str, ...] = PATCHES) -> Json:
+    """A path in v2; `patches` are the media types of its patches."""
     document: Json = {
-        operation.method: _v2_operation(operation, types) for operation in path.operations
+        operation.method: _v2_operation(operation, types, patches) for operation in path.operations
     }
     document["parameters"] = [
         {
@@ -252,7 +255,7 @@ def _v2_query(name: str) -> Json:
     return {"uniqueItems": True, "type": kind, "description": text, "name": name, "in": "query"}
 
 
-def _v2_operation(operation: Operation, types: Types) -> Json:
+def _v2_operation(operation: Operation, types: Types, patches: tuple[str, ...]) -> Json:
     document = _base(operation)
     parameters = [_v2_query(name) for name in operation.query]
     if operation.takes:
@@ -260,7 +263,7 @@ def _v2_operation(operation: Operation, types: Types) -> Json:
         parameters.append(body if operation.method == "delete" else body | {"required": True})
     if parameters:
         document["parameters"] = parameters
-    document["consumes"] = list(_PATCH_MEDIA) if operation.method == "patch" else ["*/*"]
+    document["consumes"] = list(patches) if operation.method == "patch" else ["*/*"]
     document["produces"] = ["text/plain"] if operation.gives_text else list(_MEDIA)
     document["schemes"] = ["https"]
     schema = types.reference(operation.gives) if operation.gives else {"type": "string"}

@@ -4,7 +4,7 @@ Built-in types come from the tables of a Kubernetes version (`schema/catalog.py`
 a CustomResourceDefinition; nobody downstream sees a difference.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -68,6 +68,7 @@ class Schema:
         go_type: upstream's name for the field's type in decode errors (`[]v1.Container`).
         reads: of whole custom objects, what reads a body in place of the exact walk, to which it
             tells what it finds.
+        source: of whole custom objects, the schema as it was written, which is published.
     """
 
     kind: Kind
@@ -88,6 +89,7 @@ class Schema:
     presence: Presence = Presence.POINTER
     go_type: str = ""
     reads: Callable[[Any, Any], dict[str, Any]] | None = None
+    source: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"<Schema {self.name or self.kind.value}>"

@@ -75,6 +75,7 @@ def _served(
     info = _info(definition, version, is_ending=is_ending)
     schema = schema_of(node, meta, name=info.type_name)
     schema.reads = reader(node, meta)
+    schema.source = wire
     scale = (version.get("subresources") or {}).get("scale")
     rules = VersionRules(
         node=node,

@@ -13,7 +13,6 @@ from ekslab.kube.api.ports import Answer
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.selectors import label_selector
-from ekslab.kube.api.structural.paths import value_at
 from ekslab.kube.apiserver.decoding import Decoder
 from ekslab.kube.apiserver.options import WriteOptions, write_options
 from ekslab.kube.apiserver.patching import apply_patch, parse_patch, patch_type
@@ -98,9 +97,8 @@ def scale_of(obj: Object, paths: ScalePaths | None = None) -> Object:
         current = (obj.get("status") or {}).get("replicas", 0)
         selector = _selector_text(spec.get("selector"))
     else:
-        replicas = _count_at(obj, paths.spec)
-        current = _count_at(obj, paths.status)
-        text = value_at(obj, paths.selector) if paths.selector else ""
+        replicas, current = _count_at(obj, paths.spec), _count_at(obj, paths.status)
+        text = _value_at(obj, paths.selector) if paths.selector else ""
         selector = text if isinstance(text, str) else ""
     status: dict[str, Any] = {"replicas": current}
     if selector:
@@ -114,8 +112,14 @@ def scale_of(obj: Object, paths: ScalePaths | None = None) -> Object:
     }
 
 
+def _value_at(obj: Object, path: tuple[str, ...]) -> Any:
+    from ekslab.kube.api.structural.paths import value_at  # there are custom resources, then
+
+    return value_at(obj, path)
+
+
 def _count_at(obj: Object, path: tuple[str, ...]) -> int:
-    found = value_at(obj, path)
+    found = _value_at(obj, path)
     return found if isinstance(found, int) else 0
 
 
