@@ -9,7 +9,7 @@ from ekslab.kube.node import lifecycle
 from ekslab.kube.node.images import NodeImages, full_image, image_id
 from ekslab.kube.node.lifecycle import Event, PodState, Stage, Surroundings
 from ekslab.kube.node.plan import PREFIX, PodPlan, plan_pod
-from ekslab.kube.node.status import HostAddresses, render, restore
+from ekslab.kube.node.status import HostAddresses, changes, render, restore
 from ekslab.kube.node.timing import Timing, go_duration, image_bytes, parse_duration
 
 HOST = HostAddresses("10.0.0.2", ("10.0.0.2",))
@@ -309,6 +309,21 @@ def test_a_pod_is_taken_up_where_the_last_agent_left_it() -> None:
     assert restore(before.plan, again, status, 100.0)
     lifecycle.advance(before.plan, again, 100.0, before.around)
     assert render(before.plan, again, {**before.pod, "status": status}, HOST, 100.0) == status
+
+
+def test_a_write_says_only_what_the_server_does_not_have() -> None:
+    life = Life(pod())
+    waiting = life.status
+    assert changes(waiting, {}) == waiting
+    assert changes(waiting, waiting | {"qosClass": "Burstable"}) == {}
+    life.pod = {**life.pod, "status": waiting}
+    change = changes(life.until(10).status, waiting)
+    assert set(change) == {"phase", "containerStatuses", "conditions"}
+    rows = {row["type"]: row for row in change["conditions"]}
+    assert set(rows) == {"PodReadyToStartContainers", "Ready", "ContainersReady"}
+    assert rows["Ready"]["status"] == "True"
+    assert rows["Ready"]["reason"] is None
+    assert rows["Ready"]["message"] is None
 
 
 def test_jitter_depends_on_the_seed_and_on_what_is_timed() -> None:

@@ -24,7 +24,8 @@ from ekslab.kube.node.lifecycle import (
 from ekslab.kube.node.plan import ContainerPlan, PodPlan, Role
 
 _RUNTIME: Final = "containerd://"
-_FINISHED: Final = ("Succeeded", "Failed")
+_NO_WORDS: Final = ("", "")
+_NOTHING: Final[Object] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,10 @@ def render(
 
     `pod` is the newest object known: readiness gates and conditions of others are read from it.
     """
-    conditions = _conditions(plan, state, pod, now_s)
+    phase_now = phase(plan, state)
     status: Object = {
-        "phase": phase(plan, state),
-        "conditions": conditions,
+        "phase": phase_now,
+        "conditions": _conditions(plan, state, pod, now_s, over=phase_now == "Succeeded"),
         "hostIP": host.primary,
         "hostIPs": [{"ip": address} for address in host.every],
         "startTime": rfc3339(state.begun_s),
@@ -93,53 +94,63 @@ def rejected(pod: Object, reason: str, message: str, now_s: float) -> Object:
     }
 
 
-def explained(status: Mapping[str, Any]) -> frozenset[str]:
-    """Types of the conditions that carry a reason."""
-    return frozenset(row["type"] for row in status.get("conditions") or () if row.get("reason"))
+def changes(status: Object, known: Mapping[str, Any]) -> Object:
+    """What to say of a status, where the server has `known`: the fields and conditions that differ.
 
+    A reason or message that is there no more is a null. Empty if all is said (upstream:
+    `util/pod` PatchPodStatus, a two-way merge).
 
-def clear_explanations(status: Object, before: frozenset[str]) -> frozenset[str]:
-    """Make a status fit to be merged: a reason or message that is there no more is a null.
-
-    `before` are the conditions that had a reason; gives those that have one now.
+    >>> new = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    >>> before = {"type": "Ready", "status": "False", "reason": "ContainersNotReady"}
+    >>> changes(new, {"phase": "Running", "conditions": [before]})
+    {'conditions': [{'type': 'Ready', 'status': 'True', 'reason': None}]}
     """
-    now = explained(status)
+    theirs = {row["type"]: row for row in known.get("conditions") or ()}
+    rows: list[Object] = []
     for row in status["conditions"]:
-        if row["type"] in before:
-            row.setdefault("reason", None)
-            row.setdefault("message", None)
-    return now
+        before = theirs.get(row["type"], _NOTHING)
+        if gone := [name for name in ("reason", "message") if name in before and name not in row]:
+            rows.append(row | dict.fromkeys(gone))
+        elif not row.items() <= before.items():
+            rows.append(row)
+    differing = {key: value for key, value in status.items() if known.get(key) != value}
+    if rows:
+        differing["conditions"] = rows
+    else:
+        differing.pop("conditions", None)
+    return differing
 
 
-def _conditions(plan: PodPlan, state: PodState, pod: Object, now_s: float) -> list[Object]:
+def _conditions(
+    plan: PodPlan, state: PodState, pod: Object, now_s: float, *, over: bool
+) -> list[Object]:
     generation = pod["metadata"].get("generation", 1)
     theirs = {entry["type"]: entry for entry in (pod.get("status") or {}).get("conditions") or ()}
-    ready, why = _ready(plan, state, theirs)
+    serve = containers_ready(plan, state)
+    unready = _NO_WORDS if serve else _not_ready(plan, state)
+    closed = _closed_gates(plan, theirs) if serve else unready
     initialized = state.since["Initialized"][0]
     rows: list[tuple[str, bool, tuple[str, str]]] = [
-        ("PodReadyToStartContainers", state.since["PodReadyToStartContainers"][0], ("", "")),
-        ("Initialized", initialized, ("", "") if initialized else _not_initialized(plan, state)),
-        ("Ready", ready, why),
-        ("ContainersReady", containers_ready(plan, state), _not_ready(plan, state)),
-        ("PodScheduled", True, ("", "")),
+        ("PodReadyToStartContainers", state.since["PodReadyToStartContainers"][0], _NO_WORDS),
+        ("Initialized", initialized, _NO_WORDS if initialized else _not_initialized(plan, state)),
+        ("Ready", serve and closed is _NO_WORDS, closed),
+        ("ContainersReady", serve, unready),
+        ("PodScheduled", True, _NO_WORDS),
     ]
-    over = phase(plan, state) == "Succeeded"
     found: list[Object] = []
     for kind, value, (reason, message) in rows:
         word = "True" if value else "False"
-        before = theirs.get(kind, {})
-        if before.get("status") == word:
-            since = before.get("lastTransitionTime")
-        elif kind == "Ready" and plan.readiness_gates:
-            since = rfc3339(now_s)
-        else:
-            since = rfc3339(state.since[kind][1] if kind in state.since else now_s)
+        before = theirs.get(kind, _NOTHING)
+        since = before.get("lastTransitionTime") if before.get("status") == word else None
+        if since is None:
+            is_gated = kind == "Ready" and plan.readiness_gates
+            known = None if is_gated else state.since.get(kind)
+            since = rfc3339(now_s if known is None else known[1])
         entry: Object = {
             "type": kind,
             "observedGeneration": generation,
             "status": word,
-            "lastProbeTime": None,
-            "lastTransitionTime": since or rfc3339(now_s),
+            "lastTransitionTime": since,
         }
         if over and kind in ("Initialized", "Ready", "ContainersReady"):
             entry["reason"] = "PodCompleted"
@@ -151,14 +162,11 @@ def _conditions(plan: PodPlan, state: PodState, pod: Object, now_s: float) -> li
     return found
 
 
-def _ready(
-    plan: PodPlan, state: PodState, theirs: Mapping[str, Mapping[str, Any]]
-) -> tuple[bool, tuple[str, str]]:
-    if not containers_ready(plan, state):
-        return False, _not_ready(plan, state)
+def _closed_gates(plan: PodPlan, theirs: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
+    """Why readiness gates keep the pod from being Ready, if any does."""
     closed = [gate for gate in plan.readiness_gates if theirs.get(gate, {}).get("status") != "True"]
     if not closed:
-        return True, ("", "")
+        return _NO_WORDS
     texts = [
         f'corresponding condition of pod readiness gate "{gate}" does not exist.'
         if gate not in theirs
@@ -166,7 +174,7 @@ def _ready(
         f" {theirs[gate].get('status')}"
         for gate in closed
     ]
-    return False, ("ReadinessGatesNotReady", ", ".join(texts))
+    return "ReadinessGatesNotReady", ", ".join(texts)
 
 
 def _names(names: Iterable[str]) -> str:

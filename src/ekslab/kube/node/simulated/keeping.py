@@ -31,13 +31,7 @@ from ekslab.kube.node.simulated.machine import (
     visible,
 )
 from ekslab.kube.node.simulated.timers import Timers
-from ekslab.kube.node.status import (
-    clear_explanations,
-    explained,
-    rejected,
-    render,
-    restore,
-)
+from ekslab.kube.node.status import changes, rejected, render, restore
 from ekslab.kube.node.timing import Timing
 
 Work = BoundedQueue[Callable[[], object]]
@@ -94,7 +88,6 @@ class PodKeeper:
     def _reaffirm(self, run: PodRun) -> None:
         """Write what is true again over what the node lifecycle controller wrote meanwhile."""
         if run.state.stage is not Stage.ENDED:
-            run.explained |= {"Ready"}
             self._show(run)
 
     def _arrived(self, machine: Machine, item: Item) -> PodRun:
@@ -115,7 +108,6 @@ class PodKeeper:
             self._enqueue(run, partial(self._reject, run, *short))
             return run
         machine.take(run)
-        run.explained = explained(status)
         if restore(plan, state, status, now_s):
             if state.address:
                 machine.pool.adopt(item.uid, state.address)
@@ -227,9 +219,10 @@ class PodKeeper:
                 run.dirty = False
                 run.shown = visible(run.state)
                 now_s = self._clock.now()
-                status = render(run.plan, run.state, run.item.object, run.machine.host, now_s)
-                run.explained = clear_explanations(status, run.explained)
-                await self._write_status(run, status)
+                pod = run.newest()
+                status = render(run.plan, run.state, pod, run.machine.host, now_s)
+                if change := changes(status, pod.get("status") or {}):
+                    await self._write_status(run, change)
         finally:
             run.queued = False
         if run.state.stage is Stage.ENDED and run.machine.is_alive and not run.dirty:
@@ -258,7 +251,7 @@ class PodKeeper:
     async def _write_status(self, run: PodRun, status: Object) -> None:
         item = run.item
         try:
-            await run.machine.client.patch(
+            run.written = await run.machine.client.patch(
                 PODS,
                 item.name,
                 item.namespace,

@@ -25,8 +25,8 @@ from ekslab.kube.runtime.events import EventRecorder
 class PodRun:
     """A pod on its node. `queued` while a worker will look at it, `dirty` if status is to write.
 
-    `explained` are the conditions that were last written with a reason; `followers` are woken
-    when its state changes: readers that follow its logs.
+    `written` is the pod as the last write left it, until the watch tells of that write or a later
+    one; `followers` are woken when its state changes: readers that follow its logs.
     """
 
     item: Item
@@ -40,15 +40,24 @@ class PodRun:
     is_rejected: bool = False
     stops: bool = False
     shown: tuple[object, ...] = ()
-    explained: frozenset[str] = frozenset()
+    written: Object | None = None
     failures: int = 0
     stopping_s: float = 0.0
     followers: list[asyncio.Event] = field(default_factory=list)
+    kept: object | None = None  # files of its containers, once somebody has looked: the shell's
 
     @property
     def uid(self) -> str:
         """The pod's uid."""
         return self.plan.uid
+
+    def newest(self) -> Object:
+        """The pod as it was known last: by the watch, or by what a write gave back."""
+        if self.written is not None:
+            if int(self.written["metadata"]["resourceVersion"]) > self.item.revision:
+                return self.written
+            self.written = None
+        return self.item.object
 
 
 @dataclass(slots=True, eq=False)
