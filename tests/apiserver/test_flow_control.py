@@ -13,6 +13,7 @@ from ekslab.kube.api.well_known import CONFIG_MAPS, NODES, PODS
 from ekslab.kube.apiserver.flow_control import defaults
 from ekslab.kube.apiserver.flow_control.schemas import FlowSchema
 from ekslab.kube.apiserver.flow_control.seats import WAIT_S_MOST, Level, Seats, Shed, _dealt, deal
+from ekslab.kube.apiserver.flow_control.statuses import FlowStatuses
 from tests.apiserver.world import World
 
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
@@ -259,3 +260,22 @@ def test_a_hand_has_different_queues_and_hands_are_spread() -> None:
         counts.update(hand)
     assert set(counts) == set(range(16))
     assert max(counts.values()) < 2 * min(counts.values())
+
+
+async def test_a_schema_says_whether_its_level_is_there(served: World) -> None:
+    client = served.client()
+    statuses = FlowStatuses(served.server.handle, store=served.store, clock=served.clock)
+
+    async def dangling(name: str) -> tuple[str, str, str]:
+        await statuses.correct()
+        (condition,) = (await client.get(SCHEMAS, name))["status"]["conditions"]
+        return condition["status"], condition["reason"], condition["message"]
+
+    text = 'This FlowSchema references the PriorityLevelConfiguration object named "system"'
+    assert await dangling("system-nodes") == ("False", "Found", f"{text} and it exists")
+    revision = served.store.revision
+    await statuses.correct()
+    assert served.store.revision == revision, "what is true is not written again"
+    await client.delete(LEVELS, "system")
+    missing = f"{text} but there is no such object"
+    assert await dangling("system-nodes") == ("True", "NotFound", missing)

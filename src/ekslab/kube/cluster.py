@@ -416,6 +416,7 @@ class Cluster:
     async def _run(self) -> None:
         async with TaskGroup(self.config.name) as tasks:
             tasks.start(self._renew_certificates(), name="certificates")
+            tasks.start(self._keep_flow_statuses(), name="flow-statuses")
             tasks.start(self._follow_definitions(), name="custom-resources")
             # Each imports what it runs; in between, requests are answered.
             for name, component in (
@@ -429,6 +430,11 @@ class Cluster:
     async def _follow_definitions(self) -> None:
         assert self._server is not None, "the cluster was not started"
         await self._server.run()
+
+    async def _keep_flow_statuses(self) -> None:
+        from ekslab.kube.apiserver.flow_control.statuses import FlowStatuses
+
+        await FlowStatuses(self.handle, store=self._store, clock=self._clock).run()
 
     async def _run_nodes(self) -> None:
         await self.nodes.run()
