@@ -319,4 +319,12 @@ async def test_doors_into_a_pod_show_nothing_of_it(world: World, name: str, verb
     """Who may only exec does not read the pod by it."""
     await world.ask("create", PODS, body=pod())
     refused = await world.refusal(verb, PODS, name="web", subresource=name)
-    assert (refused.code, refused.reason) == (501, "NotImplemented")
+    assert refused.code in {400, 501}
+
+
+@pytest.mark.parametrize("name", ["exec", "attach"])
+async def test_a_pod_without_a_node_runs_no_commands(world: World, name: str) -> None:
+    await world.ask("create", PODS, body=pod())
+    refused = await world.refusal("create", PODS, name="web", subresource=name)
+    assert (refused.code, refused.reason) == (400, "BadRequest")
+    assert refused.message == "pod web does not have a host assigned"

@@ -12,7 +12,43 @@ def pod(name: str, *, containers: tuple[str, ...] = ("main",), **spec: Any) -> O
     return {"metadata": {"name": name}, "spec": {"containers": boxes, **spec}}
 
 
+SETTINGS = {"metadata": {"name": "settings"}, "data": {"color": "blue\n", "size": "large\n"}}
+KEYS = {"metadata": {"name": "keys"}, "stringData": {"key": "s3cret\n"}}
+
+
+def full() -> Object:
+    """A pod that has something of everything mounted."""
+    made = pod(
+        "full",
+        volumes=[
+            {"name": "settings", "configMap": {"name": "settings"}},
+            {"name": "keys", "secret": {"secretName": "keys"}},
+            {"name": "pod", "downwardAPI": {"items": [
+                {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
+            ]}},
+        ],
+    )  # fmt: skip
+    made["metadata"]["labels"] = {"app": "full"}
+    made["spec"]["containers"][0] |= {
+        "resources": {"limits": {"cpu": "1500m"}},
+        "env": [
+            {"name": "COLOR", "valueFrom": {"configMapKeyRef": {"name": "plain", "key": "color"}}},
+            {"name": "ME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "GREETING", "value": "hello $(ME)"},
+            {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+        ],
+        "volumeMounts": [
+            {"name": "settings", "mountPath": "/etc/settings"},
+            {"name": "settings", "mountPath": "/etc/one/size", "subPath": "size"},
+            {"name": "keys", "mountPath": "/etc/keys"},
+            {"name": "pod", "mountPath": "/etc/pod"},
+        ],
+    }
+    return made
+
+
 PODS = (
+    full(),
     pod("web"),
     pod("two", containers=("first", "second")),
 )
@@ -23,6 +59,10 @@ class Pods:
 
     def __init__(self, api: Api) -> None:
         self._pods = api.at("v1", "pods", "default")
+        api.at("v1", "configmaps", "default").create(SETTINGS)
+        plain = {"metadata": {"name": "plain"}, "data": {"color": "blue"}}
+        api.at("v1", "configmaps", "default").create(plain)
+        api.at("v1", "secrets", "default").create(KEYS)
         accounts = api.at("v1", "serviceaccounts", "default")
         with accounts.watch() as watch:
             watch.until("ADDED", lambda account: account["metadata"]["name"] == "default")

@@ -36,6 +36,11 @@ class Room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.bytes_kept, self.entries = kept, count
 
+    def give_back(self, entry: "Entry") -> None:
+        """Give back what an entry takes, with all that is in it."""
+        for found in _all(entry):
+            self.take(-len(found.content) if isinstance(found, File) else 0, entries=-1)
+
 
 @dataclass(slots=True, eq=False)
 class File:
@@ -75,6 +80,11 @@ class Directory:
             assert isinstance(there, Directory), path
             here = there
         here.entries[name] = entry
+
+    @property
+    def count(self) -> int:
+        """How many entries it is, itself among them."""
+        return sum(1 for _ in _all(self))
 
 
 Entry = File | Link | Directory
@@ -241,9 +251,7 @@ class Files:
         path = posixpath.normpath(path)
         if any(mount == path or mount.startswith(path + "/") for mount in self._mounts):
             raise _failure(errno.EBUSY)
-        for found in _all(entry):
-            size = len(found.content) if isinstance(found, File) else 0
-            self._room.take(-size, entries=-1)
+        self._room.give_back(entry)
         del above.entries[name]
 
     def _above(self, path: str) -> tuple[Directory, str]:

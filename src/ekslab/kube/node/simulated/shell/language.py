@@ -21,6 +21,10 @@ class ScriptError(Exception):
     """The line cannot be read; the text is what a shell says."""
 
 
+class IncompleteError(ScriptError):
+    """The line goes on in the next one."""
+
+
 class Text(NamedTuple):
     """Words as they stand."""
 
@@ -198,7 +202,7 @@ class _Lexer:
         if char == "'":
             end = self._text.find("'", self._at + 1)
             if end < 0:
-                raise ScriptError("Syntax error: Unterminated quoted string")
+                raise IncompleteError("Syntax error: Unterminated quoted string")
             text, self._at = self._text[self._at + 1 : end], end + 1
             return [Text(text, quoted=True)]
         if char == '"':
@@ -220,7 +224,7 @@ class _Lexer:
         parts: list[Part] = [Text("", quoted=True)]
         while (char := self._peek()) != '"':
             if char == "":
-                raise ScriptError("Syntax error: Unterminated quoted string")
+                raise IncompleteError("Syntax error: Unterminated quoted string")
             if char in "$`":
                 parts.append(self._dollar(quoted=True))
                 continue
@@ -301,7 +305,7 @@ class _Lexer:
                 if depth == 0:
                     return at
             at += 1
-        raise ScriptError(f'Syntax error: end of file unexpected (expecting "{closing}")')
+        raise IncompleteError(f'Syntax error: end of file unexpected (expecting "{closing}")')
 
 
 _SEPARATORS: Final = frozenset({";", "\n"})
@@ -325,7 +329,7 @@ class _Parser:
 
     def _unexpected(self) -> ScriptError:
         if self._at >= len(self._tokens):
-            return ScriptError("Syntax error: end of file unexpected")
+            return IncompleteError("Syntax error: end of file unexpected")
         token = self._tokens[self._at]
         name = {"\n": "newline"}.get(token.operator, token.operator) or token.bare or "word"
         return ScriptError(f'Syntax error: "{name}" unexpected')

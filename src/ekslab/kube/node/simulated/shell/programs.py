@@ -1,13 +1,15 @@
 """What can be called in a simulated container, by name. The words are those of busybox."""
 
-import errno
 import os
 import posixpath
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from ekslab.kube.node.simulated.shell.running import Buffer, Call, ExitError, Program
+from ekslab.kube.node.simulated.shell.file_programs import FILE_PROGRAMS
+from ekslab.kube.node.simulated.shell.interpreters import sh
+from ekslab.kube.node.simulated.shell.running import Call, ExitError, Program
+from ekslab.kube.node.simulated.shell.text_programs import TEXT_PROGRAMS
 from ekslab.kube.node.timing import parse_duration
 
 NOT_FOUND: Final = 127
@@ -77,23 +79,6 @@ async def _printenv(call: Call) -> int:
             return 1
         await call.print(known[name])
     return 0
-
-
-async def _cat(call: Call) -> int:
-    code = 0
-    names = [word for word in call.arguments[1:] if word == "-" or not word.startswith("-")]
-    for name in names or ["-"]:
-        if name == "-":
-            while piece := await call.stdin.read():
-                await call.write(piece)
-            continue
-        try:
-            await call.write(call.shell.files.read(call.shell.path(name)))
-        except OSError as error:
-            verb = "read error" if error.errno == errno.EISDIR else f"can't open '{name}'"
-            await call.complain(f"cat: {verb}: {error.strerror}")
-            code = 1
-    return code
 
 
 async def _pwd(call: Call) -> int:
@@ -174,33 +159,6 @@ async def _unset(call: Call) -> int:
     return 0
 
 
-async def _sh(call: Call) -> int:
-    """A shell of its own: `sh -c script [name [argument ...]]`, a file, or standard input."""
-    shell = call.shell.copy()
-    words = call.arguments[1:]
-    flags = ""
-    while words and words[0][:1] in {"-", "+"} and words[0] != "-":
-        flags += words.pop(0)
-    ends = (call.stdin, call.write, call.write_error)
-    if "c" in flags:
-        if not words:
-            await call.complain(f"{call.arguments[0]}: -c requires an argument")
-            return 2
-        shell.parameters = words[1:] or [call.arguments[0]]
-        return await shell.run(words[0], *ends)
-    if words:
-        try:
-            script = shell.files.read(shell.path(words[0]))
-        except OSError as error:
-            await call.complain(f"sh: can't open '{words[0]}': {error.strerror}")
-            return NOT_FOUND
-        shell.parameters = words
-    else:
-        script = await call.read_all()
-        ends = (Buffer(), call.write, call.write_error)
-    return await shell.run(script.decode(errors="replace"), *ends)
-
-
 async def unknown(call: Call) -> int:
     """The answer to everything else."""
     name = call.arguments[0]
@@ -229,6 +187,29 @@ async def _which(call: Call) -> int:
     return code
 
 
+async def _whoami(call: Call) -> int:
+    await call.print("root" if call.shell.user == 0 else f"{call.shell.user}")
+    return 0
+
+
+async def _id(call: Call) -> int:
+    user, group = call.shell.user, call.shell.group
+    if "-u" in call.arguments[1:]:
+        await call.print(str(user))
+    elif "-g" in call.arguments[1:]:
+        await call.print(str(group))
+    else:
+        names = ["(root)" if one == 0 else "" for one in (user, group)]
+        await call.print(f"uid={user}{names[0]} gid={group}{names[1]} groups={group}{names[1]}")
+    return 0
+
+
+async def _ps(call: Call) -> int:
+    await call.print("PID   USER     TIME  COMMAND")
+    await call.print("    1 root      0:00 simulated by ekslab: no program runs here")
+    return 0
+
+
 async def _uname(call: Call) -> int:
     host = call.shell.variables.get("HOSTNAME", "localhost")
     facts = {"s": "Linux", "n": host, "r": "6.1.0-ekslab", "m": os.uname().machine}
@@ -239,10 +220,14 @@ async def _uname(call: Call) -> int:
 
 
 PROGRAMS: Final[Mapping[str, Program]] = {
+    **FILE_PROGRAMS,
+    **TEXT_PROGRAMS,
     ":": _true,
-    "ash": _sh,
-    "bash": _sh,
-    "cat": _cat,
+    "ash": sh,
+    "bash": sh,
+    "id": _id,
+    "whoami": _whoami,
+    "ps": _ps,
     "cd": _cd,
     "date": _date,
     "echo": _echo,
@@ -255,7 +240,7 @@ PROGRAMS: Final[Mapping[str, Program]] = {
     "printenv": _printenv,
     "printf": _printf,
     "pwd": _pwd,
-    "sh": _sh,
+    "sh": sh,
     "sleep": _sleep,
     "true": _true,
     "uname": _uname,

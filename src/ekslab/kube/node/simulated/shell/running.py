@@ -131,6 +131,8 @@ class Shell:
     exported: set[str] = field(default_factory=set)
     parameters: list[str] = field(default_factory=lambda: ["sh"])
     directory: str = "/"
+    user: int = 0
+    group: int = 0
     code: int = 0
 
     def path(self, name: str) -> str:
@@ -144,16 +146,24 @@ class Shell:
     async def run(self, text: str, stdin: Input, write: Write, write_error: Write) -> int:
         """Run a script to its end; gives its exit code."""
         try:
+            return await self.run_line(text, stdin, write, write_error)
+        except ExitError as error:
+            self.code = error.code
+            return error.code
+
+    async def run_line(self, text: str, stdin: Input, write: Write, write_error: Write) -> int:
+        """Run a part of a script.
+
+        Raises:
+            ExitError: it says that the whole is to end.
+        """
+        try:
             script = language.parse(text)
         except ScriptError as error:
             await write_error(f"sh: {error}\n".encode())
             self.code = 2
             return 2
-        try:
-            return await self.carry_out(script, _Ends(stdin, write, write_error))
-        except ExitError as error:
-            self.code = error.code
-            return error.code
+        return await self.carry_out(script, _Ends(stdin, write, write_error))
 
     async def execute(
         self, arguments: list[str], stdin: Input, write: Write, write_error: Write
