@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ekslab.kube.api.cel.compiling import BUDGET, Budget
-from ekslab.kube.api.cel.rules import compile_rules, definition_errors
+from ekslab.kube.api.cel.definitions import definition_errors
+from ekslab.kube.api.cel.rules import compile_rules
 
 RECORDED = json.loads(Path(__file__).with_name("recorded_rules.json").read_text())["cases"]
 INTEGER = {"type": "integer"}

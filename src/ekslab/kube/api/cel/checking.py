@@ -131,6 +131,8 @@ class _Checker:
 
     def _select(self, node: Select) -> Node:
         qualified = _qualified(node)
+        if "." in qualified and (known := self._environment.variables.get(qualified)) is not None:
+            return Ident(qualified, position=node.position, type=known)
         if qualified in TYPE_NAMES and self._named(qualified.partition(".")[0]) is None:
             kind = type_of(TYPE_NAMES[qualified])
             return Ident(qualified, is_type=True, position=node.position, type=kind)

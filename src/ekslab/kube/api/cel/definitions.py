@@ -52,7 +52,7 @@ class _Place:
     uncorrelated: str = ""
 
 
-def errors(schema: Mapping[str, Any], path: str) -> list[Cause]:
+def definition_errors(schema: Mapping[str, Any], path: str) -> list[Cause]:
     """Everything that is wrong with the rules of an `openAPIV3Schema`, which stands at `path`."""
     causes: list[Cause] = []
     total = _Total()

@@ -403,12 +403,3 @@ def _field_shape(shape: Shape | None, name: str, own: Mapping[str, Any]) -> Shap
     if identifier is None:
         return shape_of(own, is_root=_embedded(own))
     return shape.fields.get(identifier)
-
-
-def definition_errors(schema: Mapping[str, Any], path: str) -> list[Cause]:
-    """What is wrong with the rules of a definition: texts that do not compile, costs over the
-    limit, messages with line breaks. `path` is that of the `openAPIV3Schema`.
-    """
-    from ekslab.kube.api.cel import definitions
-
-    return definitions.errors(schema, path)

@@ -1,7 +1,7 @@
 """The plugins that are on, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
 
 Of upstream's default plugins there are missing: StorageObjectInUseProtection (nothing would take
-its finalizers away yet), the webhooks and the policies in CEL.
+its finalizers away yet), the webhooks and MutatingAdmissionPolicy.
 """
 
 from ekslab.kit.clock import Clock
@@ -22,6 +22,7 @@ from ekslab.kube.apiserver.admission.limit_ranger import LimitRanger
 from ekslab.kube.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from ekslab.kube.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from ekslab.kube.apiserver.admission.pod_security import PodSecurity
+from ekslab.kube.apiserver.admission.policies.plugin import ValidatingAdmissionPolicies
 from ekslab.kube.apiserver.admission.resource_quota import ResourceQuota
 from ekslab.kube.apiserver.admission.scheduling import (
     DefaultTolerationSeconds,
@@ -55,5 +56,6 @@ def default_plugins(
         CertificateSubjectRestriction(),
         DefaultIngressClass(lister),
         RoleEscalation(lister, authorizer),
+        ValidatingAdmissionPolicies(lister, authorizer),
         ResourceQuota(lister, store),
     ]
