@@ -22,6 +22,7 @@ from ekslab.kube.api.ports import Credentials
 from ekslab.kube.api.requests import UserInfo
 from ekslab.kube.api.resources import Resource
 from ekslab.kube.api.well_known import CONFIG_MAPS, PODS
+from ekslab.kube.apiserver.audit_log import auditor_by
 from ekslab.kube.apiserver.http import BODY_BYTES_MOST, HttpApp
 from ekslab.kube.auth import pki
 from ekslab.kube.auth.authenticators import CertificateAuthenticator
@@ -298,6 +299,31 @@ async def test_answers_name_their_flow_and_who_is_shed_reads_when_to_come_again(
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
     status, _, _ = await site.ask("GET", "/api/v1/pods")
     assert status == 200, "masters are exempt"
+
+
+async def test_requests_are_told_of_where_there_is_a_policy(site: Site):
+    policy = site.tmp / "audit-policy.yaml"
+    policy.write_text(
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n"
+        "rules: [{level: RequestResponse}]\n"
+    )
+    site.app.auditor = auditor_by(policy, now=lambda: NOW_S, decide=site.world.server.verdict)
+    path = "/api/v1/namespaces/default/pods"
+    await site.ask("POST", path, json=pod(), headers={"Audit-Id": "mine"})
+    await site.ask("GET", f"{path}/web")
+    await site.ask("GET", f"{path}/web", token="jane")
+    await site.ask("GET", f"{path}?watch=1&timeoutSeconds=0")
+    lines = (site.tmp / "audit.log").read_text().splitlines()
+    made, read, denied, *_ = [json.loads(line) for line in lines]
+    assert (made["auditID"], made["verb"], made["responseStatus"]["code"]) == (
+        "mine",
+        "create",
+        201,
+    )
+    assert made["requestObject"]["metadata"]["name"] == "web"
+    assert made["responseObject"] == read["responseObject"]
+    assert (denied["user"]["username"], denied["responseStatus"]["code"]) == ("jane", 403)
+    assert denied["annotations"]["authorization.k8s.io/decision"] == "forbid"
 
 
 async def test_a_server_that_ends_says_so_and_ends_its_watches_cleanly(site: Site):

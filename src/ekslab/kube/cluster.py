@@ -47,7 +47,7 @@ from ekslab.kube.api.well_known import (
 from ekslab.kube.apiserver.admission import default_plugins
 from ekslab.kube.apiserver.bootstrap import Advertised, bootstrap
 from ekslab.kube.apiserver.documents import git_version_of
-from ekslab.kube.apiserver.encryption import load_or_make_cipher
+from ekslab.kube.apiserver.encryption import open_encrypted
 from ekslab.kube.apiserver.http import HttpApp
 from ekslab.kube.apiserver.lister import StoreLister
 from ekslab.kube.apiserver.server import Access, ApiServer, ServerConfig
@@ -66,11 +66,11 @@ from ekslab.kube.auth.service_accounts import (
 from ekslab.kube.auth.tokens import TokenFormat
 from ekslab.kube.client.in_process import InProcessClient
 from ekslab.kube.net.address_pools import AddressPool, NodeSlices, PoolExhaustedError
-from ekslab.kube.store.log import open_store
 from ekslab.kube.store.memory import MemoryStore
 from ekslab.kube.store.port import StoreError
 
 if TYPE_CHECKING:
+    from ekslab.kube.apiserver.audit import Auditor
     from ekslab.kube.node.simulated.agent import NodeSpec, SimulatedNodes
     from ekslab.kube.runtime.controller import Toolbox
 
@@ -144,7 +144,7 @@ class Cluster:
             server_names=config.server_names,
             now=wall_clock.now(),
         )
-        self._store = _open_store(config.data_dir)
+        self._store = open_encrypted(config.data_dir) if config.data_dir else MemoryStore()
         self.lister: Lister = StoreLister(self._store)
         self._rbac = RbacAuthorizer(self.lister)
         self._extra_authorizers: list[Authorizer] = []
@@ -183,8 +183,19 @@ class Cluster:
         await bootstrap(self._server, Advertised(address=_HOST, port=port, client_ca_pem=ca_pem))
         if listener is not None:
             self._app = HttpApp(self._server, self.authenticator, ids=self._ids)
+            if self.config.data_dir is not None:
+                self._app.auditor = self._auditor(self.config.data_dir, self._server)
             self._serving = HttpServer(self._app, listener, tls=self._keys.tls_context())
             await self._serving.start()
+
+    def _auditor(self, folder: Path, server: ApiServer) -> "Auditor | None":
+        """Who tells of requests, where there is a policy for it."""
+        policy = folder / "audit-policy.yaml"
+        if not policy.exists():
+            return None
+        from ekslab.kube.apiserver.audit_log import auditor_by
+
+        return auditor_by(policy, now=self._wall_clock.now, decide=server.verdict)
 
     def run_components(self) -> None:
         """Run nodes, controllers and scheduler; once, when the cluster serves."""
@@ -467,14 +478,6 @@ class Cluster:
         while True:
             await self._clock.sleep(_RENEWAL_CHECK_S)
             self._keys.renew(self._wall_clock.now())
-
-
-def _open_store(data_dir: Path | None) -> MemoryStore:
-    """The store in a directory, its secrets encrypted; one in memory without."""
-    if data_dir is None:
-        return MemoryStore()
-    cipher = load_or_make_cipher(data_dir / "encryption.json")
-    return open_store(data_dir / "store", cipher=cipher)
 
 
 class _Identities:

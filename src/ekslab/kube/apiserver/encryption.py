@@ -24,6 +24,8 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ekslab.kube.store.log import open_store
+from ekslab.kube.store.memory import MemoryStore
 from ekslab.kube.store.port import Key, StoreError, StoreFormatError
 
 _PREFIX: Final = b"k8s:enc:aesgcm:v1:"
@@ -70,6 +72,15 @@ class SecretCipher:
             return reader.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _bound_to(key))
         except (InvalidTag, ValueError) as error:
             raise StoreFormatError(f"cannot decrypt {what} with key {name.decode()!r}") from error
+
+
+def open_encrypted(folder: Path) -> MemoryStore:
+    """The durable store of a cluster's folder, its secrets encrypted.
+
+    Raises:
+        OSError, StoreError: it cannot be used; says why.
+    """
+    return open_store(folder / "store", cipher=load_or_make_cipher(folder / "encryption.json"))
 
 
 def load_or_make_cipher(path: Path) -> SecretCipher:

@@ -11,7 +11,7 @@ before the connection goes on, without a task.
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
 from ekslab.kit.clock import stopwatch_s
@@ -26,6 +26,9 @@ from ekslab.kube.apiserver.encoding import Body, Encoder
 from ekslab.kube.apiserver.flow_control.seats import Shed
 from ekslab.kube.apiserver.impersonation import acting_as
 from ekslab.kube.apiserver.server import ApiServer
+
+if TYPE_CHECKING:
+    from ekslab.kube.apiserver.audit import Audited, Auditor
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -65,6 +68,7 @@ class _Call:
     credentials: Credentials
     started_s: float
     request: ApiRequest | None = None
+    audited: "Audited | None" = None
 
 
 class HttpApp:
@@ -80,6 +84,8 @@ class HttpApp:
         self._metrics = server.metrics
         self._flow = server.flow_control
         self._watches: set[Watch] = set()
+        self.auditor: Auditor | None = None
+        """Tells of requests, where somebody wants to know."""
 
     def begin_ending(self) -> None:
         """Say so in `/readyz`, and end the watches as if their time were up.
@@ -121,6 +127,8 @@ class HttpApp:
                 return self._carry_out(call, request)
             call.headers.extend(place.headers)
             answer = Answer(item=self._server.read(request))
+            if call.audited is not None:
+                call.audited.answer = answer
             self._send_body(call, request, answer)
         except ApiError as error:
             code = error.code
@@ -146,9 +154,13 @@ class HttpApp:
         try:
             answer = await self._handle(call, request)
             code = answer.code
+            if call.audited is not None:
+                call.audited.answer = answer
             if answer.watch is not None:
                 self._count(call, 200)
                 await self._send_watch(call, request, answer.watch)
+                if call.audited is not None and self.auditor is not None:
+                    self.auditor.note(call.audited, 200)
                 return
             await self._send_answer(call, request, answer)
         except ApiError as error:
@@ -159,6 +171,8 @@ class HttpApp:
     def _count(self, call: _Call, code: int) -> None:
         if call.request is not None:
             self._metrics.count(call.request, code, stopwatch_s() - call.started_s)
+        if call.audited is not None and self.auditor is not None:
+            self.auditor.note(call.audited, code)
 
     def _request(self, call: _Call, user: UserInfo) -> ApiRequest:
         """What is asked for, but for the body.
@@ -167,6 +181,7 @@ class HttpApp:
             ApiError: 405, or 403 for who may not act as somebody else.
         """
         exchange, head = call.exchange, call.head
+        asker = user
         if head.impersonation is not None:
             user = acting_as(user, head.impersonation, self._server.check)
         if exchange.method not in _METHODS:
@@ -198,7 +213,23 @@ class HttpApp:
         )
         if target.subresource:
             request.query = exchange.query.decode("latin-1")
+        if self.auditor is not None:
+            self._audit(call, self.auditor, request, asker)
         return request
+
+    def _audit(self, call: _Call, auditor: "Auditor", request: ApiRequest, asker: UserInfo) -> None:
+        exchange = call.exchange
+        uri = exchange.raw_path.decode()
+        if exchange.query:
+            uri = f"{uri}?{exchange.query.decode('latin-1')}"
+        client = exchange.connection.client
+        call.audited = auditor.begin(
+            request,
+            asker=asker,
+            audit_id=call.headers[0][1].decode("latin-1"),
+            uri=uri,
+            source=client[0] if client is not None else "127.0.0.1",
+        )
 
     async def _user(self, call: _Call) -> UserInfo:
         credentials = call.credentials
@@ -314,6 +345,8 @@ class HttpApp:
 
     def _send_error(self, call: _Call, error: ApiError) -> None:
         headers, request, exchange = call.headers, call.request, call.exchange
+        if call.audited is not None:
+            call.audited.error = error
         if request is not None:
             _warn(call, request)
         headers.extend((name.encode(), value.encode()) for name, value in error.headers.items())

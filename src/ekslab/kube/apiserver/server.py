@@ -23,6 +23,7 @@ from ekslab.kube.api.ports import (
     Authorizer,
     Decision,
     NodeConnections,
+    Verdict,
 )
 from ekslab.kube.api.requests import ApiRequest, Attributes
 from ekslab.kube.api.resources import Resource
@@ -273,6 +274,10 @@ class ApiServer:
         verdict = self._authorizer.authorize(attributes)
         if verdict.decision is not Decision.ALLOW:
             raise denial(attributes, verdict)
+
+    def verdict(self, request: ApiRequest) -> Verdict:
+        """What the authorizers say of a request, for who tells of it."""
+        return self._authorizer.authorize(attributes_of(request))
 
     async def _path(self, request: ApiRequest) -> Answer:
         if request.path == "/metrics":
