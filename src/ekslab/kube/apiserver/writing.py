@@ -389,7 +389,8 @@ def _nothing() -> None:
 
 
 def _dumped(managed: list[Any]) -> bytes:
-    return orjson.dumps(managed) if managed else b""
+    # What orjson gives keeps the 4 KiB it was written into; what is kept for long is copied out.
+    return bytes(memoryview(orjson.dumps(managed))) if managed else b""
 
 
 def _answered(obj: Object, owners: list[Any]) -> Object:
