@@ -1,10 +1,12 @@
 """A small HTTP/1.1 client for the lab's own processes: kept connections, bodies whole or by lines.
 
-It speaks to servers of ours over loopback and unix sockets; TLS, proxies, redirects and cookies are
-not its matter. (A general client library costs 14 MB and a fifth of the start of a process.)
+It speaks to servers of ours over loopback and unix sockets, and over TLS to those a user names;
+proxies, redirects and cookies are not its matter. (A general client library costs 14 MB and a fifth
+of the start of a process.)
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 _HEAD_MOST: Final = 64 << 20  # the limit of a head, and of a line of a stream
+_PIECE: Final = 1 << 16
 _BODILESS: Final = frozenset({204, 304})
 _READS: Final = frozenset({"GET", "HEAD"})
 
@@ -34,9 +37,16 @@ class Response:
 class _Connection:
     """One connection, one request at a time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        body_bytes_most: int | None = None,
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._most = body_bytes_most
         self._left = 0
         self._chunked = False
         self._until_end = False
@@ -91,12 +101,28 @@ class _Connection:
             self._until_end, self.reusable = True, False
 
     async def body(self) -> bytes:
-        """The whole body."""
+        """The whole body.
+
+        Raises:
+            EOFError, OSError: the connection broke, or there is more than is wanted.
+        """
         if self._until_end:
-            return await self._reader.read()
+            whole = bytearray()
+            while piece := await self._reader.read(_PIECE):
+                whole += self._wanted(piece, len(whole))
+            return bytes(whole)
         if not self._chunked:
+            self._wanted(b"", self._left)
             return await self._reader.readexactly(self._left)
-        return b"".join([piece async for piece in self.pieces()])
+        whole = bytearray()
+        async for piece in self.pieces():
+            whole += self._wanted(piece, len(whole))
+        return bytes(whole)
+
+    def _wanted(self, piece: bytes, before: int) -> bytes:
+        if self._most is not None and before + len(piece) > self._most:
+            raise HttpError(f"the body is longer than {self._most} bytes")
+        return piece
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The pieces of a chunked body, as they come."""
@@ -118,10 +144,19 @@ class HttpClient:
         port: int = 0,
         unix: Path | None = None,
         connections_most: int = 16,
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "",
+        body_bytes_most: int | None = None,
     ) -> None:
+        """With `tls` the server must show a certificate of `server_name`, or else of `host`; a
+        longer body than `body_bytes_most` is an error.
+        """
         self._host = host
         self._port = port
         self._unix = unix
+        self._tls = tls
+        self._server_name = server_name or host
+        self._body_bytes_most = body_bytes_most
         self._turns = asyncio.Semaphore(connections_most)
         self._idle: list[_Connection] = []
 
@@ -188,10 +223,16 @@ class HttpClient:
             if self._unix is not None:
                 streams = await asyncio.open_unix_connection(str(self._unix), limit=_HEAD_MOST)
             else:
-                streams = await asyncio.open_connection(self._host, self._port, limit=_HEAD_MOST)
+                streams = await asyncio.open_connection(
+                    self._host,
+                    self._port,
+                    limit=_HEAD_MOST,
+                    ssl=self._tls,
+                    server_hostname=self._server_name if self._tls is not None else None,
+                )
         except OSError as error:
             raise HttpError(str(error)) from error
-        return _Connection(*streams)
+        return _Connection(*streams, body_bytes_most=self._body_bytes_most)
 
     async def _on(
         self, connection: _Connection, method: str, target: str, headers: Headers, body: bytes

@@ -227,6 +227,8 @@ class Cluster:
             await self._serving.stop()
         if self._running is not None:
             await self._running.stop()
+        if self._server is not None:
+            await self._server.close()
         await self._store.close()
 
     async def wait(self) -> None:

@@ -197,6 +197,9 @@ class Operation(Enum):
 class AdmissionRequest:
     """One object on its way in. `obj` is private to the request: mutating plugins change it in
     place; `old` (None on create) and everything else is read only. `obj` is None on delete.
+
+    A mutating plugin that changed the object in a way others should see sets `reinvocation` to what
+    it wants to remember: then all run once more.
     """
 
     request: ApiRequest
@@ -205,6 +208,7 @@ class AdmissionRequest:
     obj: Object | None
     old: Object | None
     dry_run: bool = False
+    reinvocation: object | None = None
 
 
 class Admission(Protocol):

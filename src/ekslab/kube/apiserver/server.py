@@ -30,6 +30,8 @@ from ekslab.kube.api.resources import Resource
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.well_known import ENDPOINTS, NAMESPACES
 from ekslab.kube.apiserver.admission.chain import AdmissionChain
+from ekslab.kube.apiserver.admission.webhooks.parts import WebhookParts
+from ekslab.kube.apiserver.admission.webhooks.plugins import with_webhooks
 from ekslab.kube.apiserver.allocators import ServiceAllocator
 from ekslab.kube.apiserver.custom.following import CustomResources
 from ekslab.kube.apiserver.custom.parts import Parts
@@ -118,8 +120,15 @@ class ApiServer:
         self._authorizer = access.authorizer
         self._reader = Reader(store)
         self._watcher = Watcher(store, clock)
-        chain = AdmissionChain(admission)
         decoder = Decoder(catalog, self.registry)
+        self._webhooks = WebhookParts(
+            lister=self.lister,
+            registry=self.registry,
+            decoder=decoder,
+            authorizer=access.authorizer,
+            ids=ids,
+        )
+        chain = AdmissionChain(with_webhooks(admission, self._webhooks))
         services = ServiceAllocator(self.lister, ids, cidr=config.service_cidr)
         self.kubernetes_service_ip = services.kubernetes_ip
         self.dns_service_ip = services.dns_ip
@@ -209,6 +218,10 @@ class ApiServer:
     async def run(self) -> None:
         """Keep serving what the definitions of custom resources say, until cancelled."""
         await self._custom_resources.run()
+
+    async def close(self) -> None:
+        """Close the connections to others; the store is its owner's to close."""
+        await self._webhooks.close()
 
     async def handle(self, request: ApiRequest) -> Answer:
         """Carry out one request.

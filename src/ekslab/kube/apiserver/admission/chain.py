@@ -6,7 +6,7 @@ then, after the object was validated, all validating phases.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from ekslab.kube.api import errors
 from ekslab.kube.api.errors import ApiError
@@ -65,6 +65,9 @@ class AdmissionChain:
 
     def __init__(self, plugins: Sequence[Admission]) -> None:
         self._plugins = tuple(plugins)
+        # Those that change their mind, each with a `revision` that grows when they do.
+        self._changing: tuple[Any, ...] = tuple(p for p in plugins if hasattr(p, "revision"))
+        self._revision = 0
         self._routes: dict[tuple[Resource, str, Operation], _Route] = {}
 
     def handles(self, info: ResourceInfo, subresource: str, operation: Operation) -> bool:
@@ -78,10 +81,16 @@ class AdmissionChain:
         await self.validate(request)
 
     async def admit(self, request: AdmissionRequest) -> bool:
-        """All mutating phases, in order; the first refusal ends it. False: nothing was changed."""
+        """All mutating phases, in order; the first refusal ends it. False: nothing was changed.
+
+        Once more, if one of them wants what it did to be seen (upstream: `reinvocation.go`).
+        """
         route = self._route(request.info, request.request.subresource, request.operation)
         for plugin in route.admit:
             await plugin.admit(request)
+        if request.reinvocation is not None:
+            for plugin in route.admit:
+                await plugin.admit(request)
         return route.mutates
 
     async def validate(self, request: AdmissionRequest) -> None:
@@ -91,6 +100,12 @@ class AdmissionChain:
             await plugin.validate(request)
 
     def _route(self, info: ResourceInfo, subresource: str, operation: Operation) -> _Route:
+        revision = 0
+        for plugin in self._changing:
+            revision += plugin.revision
+        if revision != self._revision:
+            self._routes.clear()
+            self._revision = revision
         key = (info.resource, subresource, operation)
         route = self._routes.get(key)
         if route is None:
