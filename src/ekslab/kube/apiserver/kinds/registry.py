@@ -8,7 +8,6 @@ from ekslab.kube.apiserver.kinds import (
     batch,
     configuration,
     coordination,
-    definitions,
     endpoints,
     events,
     extension,
@@ -81,7 +80,7 @@ _BY_KIND: Final[dict[tuple[str, str], type[Strategy]]] = {
     (_ADMISSION, "ValidatingAdmissionPolicyBinding"): policies.BindingStrategy,
     (_ADMISSION, "MutatingAdmissionPolicy"): Counted,
     (_ADMISSION, "MutatingAdmissionPolicyBinding"): Counted,
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): definitions.DefinitionStrategy,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): extension.DefinitionStrategy,
     ("apiregistration.k8s.io", "APIService"): extension.ApiServiceStrategy,
 }
 
