@@ -34,7 +34,7 @@ from ekslab.kube.api.ports import (
     PatchType,
 )
 from ekslab.kube.api.requests import ApiRequest, Attributes, Object, UserInfo
-from ekslab.kube.api.resources import Resource
+from ekslab.kube.api.resources import Resource, ResourceInfo
 from ekslab.kube.api.schema import catalog
 from ekslab.kube.api.well_known import (
     AUTHENTICATED_GROUP,
@@ -458,13 +458,18 @@ class Cluster:
 
         controllers = all_controllers(
             _Identities(self).client,
-            catalog=self._catalog,
+            resources=self._served,
             clock=self._clock,
             rng=self._rng.fork("controllers"),
             ids=self._ids,
             authority_pem=self.authority_pem,
         )
         await ControllerRunner(controllers).run()
+
+    def _served(self) -> Sequence[ResourceInfo]:
+        """The types served now, custom ones too."""
+        assert self._server is not None, "the cluster was not started"
+        return [served.info for served in self._server.registry]
 
     async def _run_scheduler(self) -> None:
         from ekslab.kube.scheduler.loop import Scheduler

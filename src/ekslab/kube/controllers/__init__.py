@@ -12,7 +12,6 @@ from ekslab.kit.ids import Ids
 from ekslab.kit.rng import Rng
 from ekslab.kube.api.ports import Client
 from ekslab.kube.api.resources import ResourceInfo
-from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.well_known import PODS
 from ekslab.kube.client.informers import InformerFactory
 from ekslab.kube.controllers.cluster_role_aggregation.controller import (
@@ -48,7 +47,7 @@ from ekslab.kube.runtime.pods import PodIndex
 def all_controllers(
     client_for: Callable[[str], Client],
     *,
-    catalog: Catalog,
+    resources: Callable[[], Sequence[ResourceInfo]],
     clock: Clock,
     rng: Rng,
     ids: Ids,
@@ -59,7 +58,8 @@ def all_controllers(
     `client_for("deployment-controller")` gives a client bound to
     `system:serviceaccount:kube-system:deployment-controller`; `client_for("")` one of the
     controller manager itself (`system:kube-controller-manager`), through which all informers look.
-    `catalog` gives the types served; `authority_pem` is what clients verify the API server with.
+    `resources` gives the types served now; `authority_pem` is what clients verify the API server
+    with.
     """
     informers = InformerFactory(client_for(""), clock=clock)
     pods = PodIndex(informers.informer(PODS))
@@ -74,9 +74,6 @@ def all_controllers(
             rng=rng.fork(account),
             ids=ids,
         )
-
-    def resources() -> Sequence[ResourceInfo]:
-        return list(catalog.resources.values())
 
     return [
         ReplicaSetController(tools("replicaset-controller"), pods),

@@ -1,6 +1,6 @@
-"""Kinds that extend the API server: webhooks, custom resource definitions, API services.
+"""Kinds that extend the API server: webhooks and API services.
 
-Upstream: `pkg/apis/admissionregistration`, apiextensions-apiserver, kube-aggregator.
+Upstream: `pkg/apis/admissionregistration`, kube-aggregator.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,6 @@ from ekslab.kube.apiserver.kinds.field_errors import (
     invalid,
     not_supported,
     required,
-    unchanged,
 )
 from ekslab.kube.apiserver.kinds.labels import validate_label_selector
 from ekslab.kube.apiserver.kinds.strategy import Strategy, Traits
@@ -126,122 +125,6 @@ def validate_rule(rule: Part, at: str, causes: list[Cause]) -> None:
     scope = rule.get("scope")
     if scope is not None and scope not in _SCOPES:
         causes.append(not_supported(f"{at}.scope", scope, _SCOPES))
-
-
-class DefinitionStrategy(Strategy):
-    """CustomResourceDefinition: names, versions, and one of them stored."""
-
-    traits = Traits(
-        generation=True,
-        unconditional_update=False,
-        born={"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": []},
-    )
-
-    def default(self, obj: Object) -> None:
-        """Singular and list kind from the kind; no conversion."""
-        spec = obj.setdefault("spec", {})
-        kinds = spec.setdefault("names", {})
-        if kinds.get("kind"):
-            kinds.setdefault("singular", kinds["kind"].lower())
-            kinds.setdefault("listKind", kinds["kind"] + "List")
-        conversion = spec.setdefault("conversion", {})
-        conversion.setdefault("strategy", "None")
-        service = ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service")
-        if service is not None:
-            service.setdefault("port", 443)
-
-    def prepare_create(self, obj: Object) -> None:
-        """The storage version is a stored version from the start."""
-        super().prepare_create(obj)
-        stored = [each["name"] for each in obj["spec"].get("versions") or () if each.get("storage")]
-        obj["status"] = {**obj["status"], "storedVersions": stored}
-
-    def prepare_update(self, obj: Object, old: Object) -> None:
-        """A new storage version joins the stored versions."""
-        super().prepare_update(obj, old)
-        status = obj.get("status") or {}
-        stored = list(status.get("storedVersions") or ())
-        for each in obj["spec"].get("versions") or ():
-            if each.get("storage") and each.get("name") not in stored:
-                stored.append(each["name"])
-        obj["status"] = {**status, "storedVersions": stored}
-
-    def check(self, obj: Object, causes: list[Cause]) -> None:
-        """Upstream's `ValidateCustomResourceDefinition`, but for the schemas' own rules."""
-        spec = obj["spec"]
-        group, kinds = spec.get("group", ""), spec.get("names") or {}
-        name, wanted = obj["metadata"].get("name", ""), f"{kinds.get('plural', '')}.{group}"
-        if name != wanted:
-            why = 'must be spec.names.plural+"."+spec.group'
-            causes.append(invalid("metadata.name", name, why))
-        if not group:
-            causes.append(required("spec.group"))
-        else:
-            causes.extend(each_invalid("spec.group", group, names.is_dns1123_subdomain(group)))
-            if "." not in group:
-                why = "should be a domain with at least one dot"
-                causes.append(invalid("spec.group", group, why))
-        if spec.get("scope") not in {"Cluster", "Namespaced"}:
-            allowed = ("Cluster", "Namespaced")
-            if not spec.get("scope"):
-                causes.append(required("spec.scope"))
-            else:
-                causes.append(not_supported("spec.scope", spec["scope"], allowed))
-        _validate_definition_versions(spec, causes)
-        _validate_definition_names(kinds, causes)
-
-    def check_update(self, obj: Object, old: Object, causes: list[Cause]) -> None:
-        """Group, scope and names stay once they are established."""
-        self.check(obj, causes)
-        spec, before = obj["spec"], old["spec"]
-        for field in ("group", "scope"):
-            causes.extend(unchanged(f"spec.{field}", spec.get(field), before.get(field)))
-        for field in ("plural", "kind"):
-            new, was = spec["names"].get(field), (before.get("names") or {}).get(field)
-            causes.extend(unchanged(f"spec.names.{field}", new, was))
-        served = {each.get("name") for each in spec.get("versions") or ()}
-        for index, version in enumerate((obj.get("status") or {}).get("storedVersions") or ()):
-            if version not in served:
-                why = (
-                    "missing from spec.versions; "
-                    f"{version} was previously a storage version, and must remain in spec.versions"
-                    " until a storage migration ensures no data remains persisted in "
-                    f"{version} and removes {version} from status.storedVersions"
-                )
-                at = f"status.storedVersions[{index}]"
-                causes.append(invalid(at, version, why))
-
-
-def _validate_definition_versions(spec: Part, causes: list[Cause]) -> None:
-    versions = spec.get("versions") or ()
-    stored = [each for each in versions if each.get("storage")]
-    taken: set[str] = set()
-    for index, version in enumerate(versions):
-        at, name = f"spec.versions[{index}]", version.get("name", "")
-        causes.extend(each_invalid(f"{at}.name", name, names.is_dns1035_label(name)))
-        if name in taken:
-            why = "must contain unique version names"
-            causes.append(invalid("spec.versions", [each.get("name") for each in versions], why))
-        taken.add(name)
-        if "openAPIV3Schema" not in (version.get("schema") or {}):
-            why = "schemas are required"
-            causes.append(required(f"{at}.schema.openAPIV3Schema", why))
-    if len(stored) != 1:
-        why = "must have exactly one version marked as storage version"
-        causes.append(invalid("spec.versions", [dict(each) for each in versions], why))
-
-
-def _validate_definition_names(kinds: Part, causes: list[Cause]) -> None:
-    for field in ("plural", "singular", "kind", "listKind"):
-        value, at = kinds.get(field, ""), f"spec.names.{field}"
-        if not value:
-            causes.append(required(at))
-            continue
-        wrong = names.is_dns1035_label(value.lower())
-        if wrong:
-            label = "a DNS-1035 label"
-            why = f"may have mixed case, but should otherwise match: {wrong[0]}"
-            causes.append(invalid(at, value, why if label in wrong[0] else wrong[0]))
 
 
 class ApiServiceStrategy(Strategy):

@@ -8,6 +8,8 @@ from ekslab.kube.apiserver.kinds import (
     batch,
     configuration,
     coordination,
+    definitions,
+    devices,
     endpoints,
     events,
     extension,
@@ -80,7 +82,8 @@ _BY_KIND: Final[dict[tuple[str, str], type[Strategy]]] = {
     (_ADMISSION, "ValidatingAdmissionPolicyBinding"): policies.BindingStrategy,
     (_ADMISSION, "MutatingAdmissionPolicy"): Counted,
     (_ADMISSION, "MutatingAdmissionPolicyBinding"): Counted,
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): extension.DefinitionStrategy,
+    ("resource.k8s.io", "ResourceSlice"): devices.ResourceSliceStrategy,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): definitions.DefinitionStrategy,
     ("apiregistration.k8s.io", "APIService"): extension.ApiServiceStrategy,
 }
 
