@@ -44,6 +44,7 @@ _CONSTANT_BUDGET: Final = 1_000_000  # folding a constant is not charged to anyb
 _CONVERSIONS: Final = frozenset(
     {"bool", "bytes", "double", "duration", "int", "string", "timestamp", "type", "uint", "dyn"}
 )
+_PLAIN: Final = frozenset({bool, int, float, str, list, dict, type(None)})
 _OPERATORS: Final = frozenset(
     {
         "_+_", "_-_", "_*_", "_/_", "_%_", "_<_", "_<=_", "_>_", "_>=_", "_==_", "_!=_", "-_", "!_",
@@ -365,21 +366,38 @@ def _applied(node: Call, runs: Sequence[Run], cost: int) -> Code:
         (overload, [test_of(param) for param in overload.params]) for overload in node.overloads
     ]
 
+    known: dict[tuple[type, ...], Overload] = {}
+
     def run(frame: Frame) -> Any:
-        values = [each(frame) for each in runs]
-        for overload, tests in candidates:
-            if all(test is None or test(v) for test, v in zip(tests, values, strict=True)):
-                result = overload.run(*values)
-                charge = 1
-                if overload.cost is not None and not is_unpriced:
-                    charge = overload.cost(tuple(values), result)
-                frame[0] -= charge
-                if frame[0] < 0:
-                    raise CostExceededError
-                return result
-        raise no_overload(name)
+        values = tuple([each(frame) for each in runs])
+        kinds = tuple([value.__class__ for value in values])
+        overload = known.get(kinds)
+        if overload is None:
+            overload = _fitting(candidates, values)
+            if overload is None:
+                raise no_overload(name)
+            if _PLAIN.issuperset(kinds):  # of other classes, values may have several types
+                known[kinds] = overload
+        result = overload.run(*values)
+        price = overload.cost
+        charge = 1 if price is None or is_unpriced else price(values, result)
+        left = frame[0] - charge
+        frame[0] = left
+        if left < 0:
+            raise CostExceededError
+        return result
 
     return Code(run, cost)
+
+
+def _fitting(
+    candidates: Sequence[tuple[Overload, list[Callable[[Any], bool] | None]]],
+    values: tuple[Any, ...],
+) -> Overload | None:
+    for overload, tests in candidates:
+        if all(test is None or test(v) for test, v in zip(tests, values, strict=True)):
+            return overload
+    return None
 
 
 def _is_open(kind: Type) -> bool:
