@@ -96,7 +96,6 @@ async def admitted(world, obj, resource=CONFIG_MAPS):
     return await world.ask("create", resource, body=obj)
 
 
-@pytest.mark.conformance("vap-deployment")
 async def test_a_bound_policy_refuses_a_deployment_that_breaks_it_and_admits_one_that_holds(world):
     rule = {"expression": "object.spec.replicas > 1", "messageExpression": "'too few replicas'"}
     await bind(world, policy(rule, resources=["deployments"]))
@@ -126,7 +125,6 @@ async def test_a_bound_policy_refuses_a_deployment_that_breaks_it_and_admits_one
     await admitted(world, deployment(2), DEPLOYMENTS)
 
 
-@pytest.mark.conformance("vap-variables")
 async def test_validations_refer_to_variables_that_are_computed_from_the_object(world):
     variables = [
         {"name": "size", "expression": "object.data.size()"},
@@ -138,7 +136,6 @@ async def test_validations_refer_to_variables_that_are_computed_from_the_object(
     assert error.message.endswith("denied request: failed expression: !variables.large")
 
 
-@pytest.mark.conformance("vap-api", "vap-binding-api")
 async def test_policies_and_bindings_are_defaulted_and_have_all_verbs(world):
     made = (
         await world.ask("create", POLICIES, body=policy({"expression": "true"}), namespace="")
@@ -275,3 +272,38 @@ async def test_expressions_that_cost_too_much_refuse(world):
     await bind(world, policy({"expression": dear}))
     error = await refused(world, config_map(**{f"k{index}": "v" for index in range(60)}))
     assert error.message.endswith("actual cost limit exceeded")
+
+
+def webhooks(kind, *conditions):
+    webhook = {
+        "name": "check.example.com",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "rules": policy()["spec"]["matchConstraints"]["resourceRules"],
+        "matchConditions": list(conditions),
+    }
+    return {"apiVersion": API, "kind": kind, "metadata": {"name": "w"}, "webhooks": [webhook]}
+
+
+@pytest.mark.parametrize("kind", ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"])
+async def test_a_webhook_with_a_condition_that_does_not_compile_is_refused(world, kind):
+    resource = Resource("admissionregistration.k8s.io", "v1", kind.lower() + "s")
+    wrong = {"name": "wrong", "expression": "... [] bad expression"}
+    error = await world.refusal("create", resource, body=webhooks(kind, wrong), namespace="")
+    assert error.code == 422
+    assert "webhooks[0].matchConditions[0].expression: Invalid value:" in error.message
+    assert "compilation failed" in error.message
+
+
+@pytest.mark.parametrize("kind", ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"])
+async def test_match_conditions_of_webhooks_are_kept_as_sent_and_replaced(world, kind):
+    resource = Resource("admissionregistration.k8s.io", "v1", kind.lower() + "s")
+    first = {"name": "first", "expression": "object.metadata.namespace == 'a'"}
+    second = {"name": "second", "expression": "true"}
+    client = world.client()
+    made = await client.create(resource, webhooks(kind, first))
+    assert made["webhooks"][0]["matchConditions"] == [first]
+    await client.update(resource, webhooks(kind, second) | {"metadata": dict(made["metadata"])})
+    kept = await client.get(resource, "w")
+    assert kept["webhooks"][0]["matchConditions"] == [second]
