@@ -9,7 +9,7 @@ from ekslab.kit.exchange import Exchange, Headers
 from ekslab.kube.api.objects import Item
 from ekslab.kube.api.requests import ApiRequest, Attributes, Object, UserInfo
 from ekslab.kube.api.resources import Resource, ResourceInfo
-from ekslab.kube.api.streams import CommandOptions, Run
+from ekslab.kube.api.streams import Backend, CommandOptions, Port, Reply, Run
 
 
 class PatchType(Enum):
@@ -285,6 +285,20 @@ class NodeConnection(Protocol):
 
         Raises:
             ApiError: as `exec`.
+        """
+
+    def forward(self, namespace: str, pod: str, port: int) -> Port:
+        """What listens on a port of a pod.
+
+        Raises:
+            ApiError: 404 if the pod is not there, 500 if nothing listens.
+        """
+
+    async def ask(self, namespace: str, pod: str, port: int, request: Backend) -> Reply:
+        """The answer of what listens on a port of a pod to one request.
+
+        Raises:
+            ApiError: as `forward`.
         """
 
 

@@ -62,3 +62,11 @@ class Backend(NamedTuple):
     path: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+
+
+class Reply(NamedTuple):
+    """Its answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes

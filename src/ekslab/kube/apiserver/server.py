@@ -208,7 +208,7 @@ class ApiServer:
             doors={
                 ("pods", "binding"): self._binder.handle,
                 ("pods", "eviction"): evictor.handle,
-                ("pods", "attach"): connecting.command,
+                ("pods", "portforward"): connecting.port_forward,
                 ("pods", "log"): LogDoor(self._reader, nodes).handle,
                 ("pods", "exec"): connecting.command,
                 ("serviceaccounts", "token"): TokenDoor(decoder, catalog, tokens).handle,

@@ -14,7 +14,7 @@ from ekslab.kit.tasks import TaskGroup
 from ekslab.kube.api.errors import ApiError, bad_request, internal
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.streams import CommandOptions, Run, Streams
-from ekslab.kube.apiserver.streaming import websocket
+from ekslab.kube.apiserver.streaming import spdy_commands, upgrades, websocket
 from ekslab.kube.apiserver.streaming.channels import PROTOCOLS, V5, Channels
 
 Start = Callable[[], Run]
@@ -43,6 +43,8 @@ async def serve(
         raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
     if websocket.is_asked_for(exchange):
         await _over_websocket(exchange, headers, options, start)
+    elif websocket.is_upgrade(exchange):
+        await _over_spdy(exchange, headers, options, start)
     else:
         raise bad_request("Upgrade request required")
 
@@ -71,15 +73,35 @@ async def _over_websocket(
         socket.close()
 
 
+async def _over_spdy(
+    exchange: Exchange, headers: Headers, options: CommandOptions, start: Start
+) -> None:
+    run = start()
+    protocol = upgrades.protocol_of(exchange, spdy_commands.PROTOCOLS)
+    tunnel = await upgrades.to_spdy(exchange, headers, protocols=spdy_commands.PROTOCOLS)
+    if tunnel is None:
+        return
+    try:
+        streams = spdy_commands.SpdyStreams(tunnel, options, protocol)
+
+        async def when_open(_: Streams) -> int:
+            await streams.wait_open()
+            return await run(streams)
+
+        await converse(streams, when_open)
+    finally:
+        tunnel.close()
+
+
 async def converse(conversation: Conversation, run: Run) -> None:
     """Run a command while its client listens; it ends when the client goes."""
     async with TaskGroup("command") as tasks:
         listening = tasks.start(conversation.listen(), name="client")
         running = tasks.start(_run(run, conversation), name="command")
         await asyncio.wait((listening, running), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await conversation.end(_ended(running.result()))
         tasks.cancel()
-    if not running.cancelled():
-        await conversation.end(_ended(running.result()))
 
 
 async def _run(run: Callable[[Streams], Awaitable[int]], streams: Streams) -> int:

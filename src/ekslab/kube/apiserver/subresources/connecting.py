@@ -1,4 +1,4 @@
-"""Doors that lead to a conversation: `pods/exec`, `pods/attach`.
+"""Doors that lead to a conversation: `pods/exec`, `attach`, `portforward`.
 
 Upstream: `pkg/registry/core/pod/rest/subresources.go`, `pod/strategy.go` (ExecLocation and its
 like) and the CONNECT handler of `apiserver/pkg/endpoints/handlers/rest.go`: admission sees the
@@ -16,7 +16,7 @@ from ekslab.kit.exchange import Exchange, Headers
 from ekslab.kube.api.errors import bad_request
 from ekslab.kube.api.ports import AdmissionRequest, Answer, NodeConnections, Operation
 from ekslab.kube.api.requests import ApiRequest, Object
-from ekslab.kube.api.streams import CommandOptions, Run
+from ekslab.kube.api.streams import CommandOptions, Port, Run
 from ekslab.kube.apiserver.admission.chain import AdmissionChain
 from ekslab.kube.apiserver.options import flag
 from ekslab.kube.apiserver.reading import Reader
@@ -72,6 +72,24 @@ class ConnectDoor:
 
         return Answer(connect=partial(_run_command, options=options, start=start))
 
+    async def port_forward(self, served: Served, request: ApiRequest) -> Answer:
+        """Forward ports to a pod.
+
+        Raises:
+            ApiError: 404; 400 for a pod that is on no node.
+        """
+        options: Object = {"kind": "PodPortForwardOptions", "apiVersion": "v1"}
+        ports = [int(one) for one in _all_of(request, "ports") if one.isdecimal()]
+        await self._admit(served, request, options | ({"ports": ports} if ports else {}))
+        if request.verb != "create":
+            self._may_create(request)
+        node = _node_of(self._reader.get(served, request).object)
+
+        def forward(port: int) -> Port:
+            return self._nodes.connect(node).forward(request.namespace, request.name, port)
+
+        return Answer(connect=partial(_forward, forward=forward))
+
     async def _admit(self, served: Served, request: ApiRequest, options: Object) -> None:
         await self._admission.run(
             AdmissionRequest(request, served.info, Operation.CONNECT, options, None)
@@ -84,6 +102,17 @@ async def _run_command(exchange: Exchange, headers: Headers, **more: Any) -> Non
     await commands.serve(exchange, headers, **more)
 
 
+async def _forward(exchange: Exchange, headers: Headers, **more: Any) -> None:
+    from ekslab.kube.apiserver.streaming import forwarding
+
+    await forwarding.serve(exchange, headers, **more)
+
+
+def _all_of(request: ApiRequest, name: str) -> list[str]:
+    """All values of a query parameter."""
+    return parse_qs(request.query, keep_blank_values=True).get(name, [])
+
+
 def _node_of(pod: Object) -> str:
     node = pod["spec"].get("nodeName")
     if not node:
@@ -93,10 +122,9 @@ def _node_of(pod: Object) -> str:
 
 def _command_options(request: ApiRequest) -> CommandOptions:
     query = request.options
-    found = parse_qs(request.query, keep_blank_values=True)
     return CommandOptions(
         container=query.get("container", ""),
-        command=tuple(found.get("command", ())),
+        command=tuple(_all_of(request, "command")),
         stdin=bool(flag(query, "stdin")),
         stdout=bool(flag(query, "stdout")),
         stderr=bool(flag(query, "stderr")),

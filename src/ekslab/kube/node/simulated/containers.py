@@ -1,12 +1,13 @@
-"""What the API server asks a simulated node about its containers: logs, exec, attach.
+"""What the API server asks a simulated node about its containers: logs, exec, attach, ports.
 
 Upstream: `pkg/kubelet/kubelet_pods.go` (GetExec and its like) and `pkg/kubelet/server`.
 """
 
 from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.ports import LogOptions
-from ekslab.kube.api.streams import CommandOptions, Run, Streams
+from ekslab.kube.api.streams import Backend, CommandOptions, Connected, Port, Reply, Run, Streams
 from ekslab.kube.node.lifecycle import Step
+from ekslab.kube.node.simulated import web
 from ekslab.kube.node.simulated.logs import NodeLogs
 from ekslab.kube.node.simulated.machine import PodRun
 
@@ -45,6 +46,37 @@ class Containers(NodeLogs):
             return 0
 
         return follow
+
+    def forward(self, namespace: str, pod: str, port: int) -> Port:
+        """What listens on a port of a pod. See `NodeConnection`.
+
+        Raises:
+            ApiError: 404 if the pod is not there, 500 if it does not run.
+        """
+        run = self._listening(namespace, pod, port)
+
+        async def serve(connection: Connected) -> None:
+            await web.serve(run, port, connection)
+
+        return serve
+
+    async def ask(self, namespace: str, pod: str, port: int, request: Backend) -> Reply:
+        """The answer of what listens on a port of a pod. See `NodeConnection`.
+
+        Raises:
+            ApiError: as `forward`.
+        """
+        return web.reply(self._listening(namespace, pod, port), port, request)
+
+    def _listening(self, namespace: str, pod: str, port: int) -> PodRun:
+        run = self._find(namespace, pod)
+        if any(one.step is Step.RUNNING for one in run.state.containers):
+            return run
+        text = (
+            f"error forwarding port {port} to pod {run.uid}, uid : failed to connect to"
+            f" localhost:{port}: dial tcp4 127.0.0.1:{port}: connect: connection refused"
+        )
+        raise ApiError(500, "", text)
 
     def _running(self, namespace: str, pod: str, container: str) -> PodRun:
         try:
