@@ -463,6 +463,7 @@ class Cluster:
             rng=self._rng.fork("controllers"),
             ids=self._ids,
             authority_pem=self.authority_pem,
+            sign=self._sign,
         )
         await ControllerRunner(controllers).run()
 
@@ -470,6 +471,11 @@ class Cluster:
         """The types served now, custom ones too."""
         assert self._server is not None, "the cluster was not started"
         return [served.info for served in self._server.registry]
+
+    def _sign(self, request_pem: bytes, usages: Sequence[str], life_s: int) -> bytes:
+        """Issue what somebody may have: see `controllers.certificates`."""
+        now = self._wall_clock.now()
+        return self.authority.sign_request(request_pem, usages=usages, life_s=life_s, now=now)
 
     async def _run_scheduler(self) -> None:
         from ekslab.kube.scheduler.loop import Scheduler

@@ -35,6 +35,12 @@ API_SERVER_NAMES: Final = (
 LOOPBACK_ADDRESSES: Final = ("127.0.0.1", "::1")
 
 
+_PURPOSES: Final = {
+    "client auth": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class KeyPair:
     """A certificate and its private key, both PEM."""
@@ -82,6 +88,46 @@ class Authority:
         """
         subject = _subject(user, groups)
         return self._issue(subject, ExtendedKeyUsageOID.CLIENT_AUTH, [], now=now)
+
+    def sign_request(
+        self, request_pem: bytes, *, usages: Sequence[str], life_s: float, now: float
+    ) -> bytes:
+        """A certificate for the key, subject and names of a PKCS #10 request, as PEM.
+
+        It does not outlive the authority. Usages are those of `certificates.k8s.io`; who may have
+        which is for the caller to know (upstream: `pkg/controller/certificates/authority`).
+
+        Raises:
+            ValueError: the request cannot be read, or is not signed with its own key.
+        """
+        request = x509.load_pem_x509_csr(request_pem)
+        if not request.is_signature_valid:
+            raise ValueError("the request is not signed with its own key")
+        moment = datetime.fromtimestamp(int(now), UTC)
+        end = min(moment + timedelta(seconds=life_s), self._certificate.not_valid_after_utc)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(request.subject)
+            .issuer_name(self._certificate.subject)
+            .public_key(request.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(moment - BACKDATED)
+            .not_valid_after(end)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_requested_usage(usages), critical=True)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+        )
+        purposes = [_PURPOSES[usage] for usage in usages if usage in _PURPOSES]
+        if purposes:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        for extension in request.extensions:
+            if isinstance(extension.value, x509.SubjectAlternativeName):
+                builder = builder.add_extension(extension.value, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        return certificate.public_bytes(serialization.Encoding.PEM)
 
     def save(self, certificate_path: Path, key_path: Path) -> None:
         """Write certificate and key as PEM, readable by their owner only."""
@@ -200,6 +246,20 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
         digital_signature=True,
         key_encipherment=True,
         key_cert_sign=signs_certificates,
+        content_commitment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _requested_usage(usages: Sequence[str]) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature="digital signature" in usages or "signing" in usages,
+        key_encipherment="key encipherment" in usages,
+        key_cert_sign=False,
         content_commitment=False,
         data_encipherment=False,
         key_agreement=False,

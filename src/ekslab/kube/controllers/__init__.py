@@ -14,6 +14,7 @@ from ekslab.kube.api.ports import Client
 from ekslab.kube.api.resources import ResourceInfo
 from ekslab.kube.api.well_known import PODS
 from ekslab.kube.client.informers import InformerFactory
+from ekslab.kube.controllers.certificates.controller import CertificateController, Sign
 from ekslab.kube.controllers.cluster_role_aggregation.controller import (
     ClusterRoleAggregationController,
 )
@@ -52,12 +53,14 @@ def all_controllers(
     rng: Rng,
     ids: Ids,
     authority_pem: str,
+    sign: Sign,
 ) -> list[Controller[Any]]:
     """Every controller of a cluster, ready for a `ControllerRunner`.
 
     `client_for("deployment-controller")` gives a client bound to
     `system:serviceaccount:kube-system:deployment-controller`; `client_for("")` one of the
     controller manager itself (`system:kube-controller-manager`), through which all informers look.
+    `sign` issues certificates of the cluster's authority.
     `resources` gives the types served now; `authority_pem` is what clients verify the API server
     with.
     """
@@ -105,4 +108,5 @@ def all_controllers(
         ServiceAccountController(tools("service-account-controller")),
         RootCaController(tools("root-ca-cert-publisher"), root_ca_pem=authority_pem.encode()),
         ClusterRoleAggregationController(tools("clusterrole-aggregation-controller")),
+        CertificateController(tools("certificate-controller"), sign=sign),
     ]

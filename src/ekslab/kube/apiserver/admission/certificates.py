@@ -19,6 +19,26 @@ _CSR: Final = "certificatesigningrequests.certificates.k8s.io"
 _API_CLIENT_SIGNER: Final = "kubernetes.io/kube-apiserver-client"
 
 
+class CertificateRequester(Plugin):
+    """Who asks stands in the request, whatever the request says (upstream: the strategy of the
+    resource): approvers decide by it.
+    """
+
+    name = "CertificateRequester"
+    takes: ClassVar[Takes] = {(_CSR, ""): CREATE}
+
+    async def admit(self, request: AdmissionRequest) -> None:
+        """Write name, uid, groups and extra of who asks."""
+        assert request.obj is not None, "a creation has an object"
+        user, spec = request.request.user, request.obj.setdefault("spec", {})
+        extra = {key: list(values) for key, values in user.extra.items()}
+        said = {"username": user.name, "uid": user.uid, "groups": [*user.groups], "extra": extra}
+        for field, value in said.items():
+            spec.pop(field, None)
+            if value:
+                spec[field] = value
+
+
 class CertificateApproval(Plugin):
     """Approving needs the verb `approve` on the signer."""
 

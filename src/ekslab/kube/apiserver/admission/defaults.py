@@ -9,6 +9,7 @@ from ekslab.kit.ids import Ids
 from ekslab.kube.api.ports import Admission, Authorizer, Lister
 from ekslab.kube.apiserver.admission.certificates import (
     CertificateApproval,
+    CertificateRequester,
     CertificateSigning,
     CertificateSubjectRestriction,
 )
@@ -51,6 +52,7 @@ def default_plugins(
         DefaultStorageClass(lister),
         PersistentVolumeClaimResize(lister),
         RuntimeClass(lister),
+        CertificateRequester(),
         CertificateApproval(authorizer),
         CertificateSigning(authorizer),
         CertificateSubjectRestriction(),

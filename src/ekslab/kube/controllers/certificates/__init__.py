@@ -1,0 +1,1 @@
+"""Approves the certificate requests of kubelets, issues what was approved, clears what is old."""
