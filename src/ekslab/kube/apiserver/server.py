@@ -48,8 +48,8 @@ from ekslab.kube.apiserver.reading import Reader
 from ekslab.kube.apiserver.registry import Registry, Served
 from ekslab.kube.apiserver.reviews import Reviews, RuleResolver
 from ekslab.kube.apiserver.subresources.binding import Binder
-from ekslab.kube.apiserver.subresources.eviction import Evictor
 from ekslab.kube.apiserver.subresources.connecting import ConnectDoor
+from ekslab.kube.apiserver.subresources.eviction import Evictor
 from ekslab.kube.apiserver.subresources.logs import LogDoor
 from ekslab.kube.apiserver.subresources.scale import ScaleDoor
 from ekslab.kube.apiserver.subresources.table import Subresources
@@ -206,11 +206,12 @@ class ApiServer:
             patcher=self._patcher,
             scale=ScaleDoor(self._reader, self._writer, decoder, catalog),
             doors={
+                ("pods", "attach"): connecting.command,
                 ("pods", "binding"): self._binder.handle,
                 ("pods", "eviction"): evictor.handle,
-                ("pods", "portforward"): connecting.port_forward,
-                ("pods", "log"): LogDoor(self._reader, nodes).handle,
                 ("pods", "exec"): connecting.command,
+                ("pods", "log"): LogDoor(self._reader, nodes).handle,
+                ("pods", "portforward"): connecting.port_forward,
                 ("serviceaccounts", "token"): TokenDoor(decoder, catalog, tokens).handle,
             },
         )
