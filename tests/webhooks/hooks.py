@@ -36,7 +36,7 @@ class HookServer:
         self.bundle = base64.b64encode(authority.certificate_pem).decode()
         self.asked: list[Object] = []
         self.paths: list[str] = []
-        self.answers: dict[str, Answerer | bytes | int] = {}
+        self.answers: dict[str, Answerer | bytes | float] = {}
         self._server = HttpServer(self._handle, tcp_listener("127.0.0.1", 0), tls=context)
 
     async def start(self) -> None:
@@ -49,8 +49,9 @@ class HookServer:
     def port(self) -> int:
         return self._server.port
 
-    def at(self, path: str, answer: Answerer | bytes | int) -> Object:
-        """Answer like this there: by a function of the request, with a body, or with a code."""
+    def at(self, path: str, answer: Answerer | bytes | float) -> Object:
+        """Answer like this there: by a function of the request, with a body, with a code,
+        or late."""
         self.answers[path] = answer
         return {"url": f"https://127.0.0.1:{self.port}{path}", "caBundle": self.bundle}
 
@@ -59,6 +60,9 @@ class HookServer:
         path = exchange.path
         self.paths.append(f"{path}?{exchange.query.decode()}")
         answer = self.answers[path]
+        if isinstance(answer, float):
+            await asyncio.sleep(answer)
+            answer = allow
         if isinstance(answer, int):
             exchange.answer(answer, (), b"no")
             return

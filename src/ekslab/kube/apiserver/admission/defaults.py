@@ -1,7 +1,8 @@
 """The plugins that are on, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
 
 Of upstream's default plugins there are missing: StorageObjectInUseProtection (nothing would take
-its finalizers away yet), the webhooks and MutatingAdmissionPolicy.
+its finalizers away yet) and MutatingAdmissionPolicy. The webhooks are added by the server, because
+they need what it serves (`webhooks.plugins`).
 """
 
 from ekslab.kit.clock import Clock

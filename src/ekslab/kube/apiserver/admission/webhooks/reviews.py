@@ -57,7 +57,7 @@ def request_of(request: AdmissionRequest, view: View, uid: str, decoder: Decoder
         "requestKind": {**_kind(view), "version": _version(request, view)},
         "requestResource": _resource(info.resource),
         "requestSubResource": asked.subresource,
-        "name": _name(request),
+        "name": name_of(request),
         "namespace": _namespace(request),
         "operation": request.operation.value,
         "userInfo": _user(request),
@@ -101,7 +101,8 @@ def _resource(resource: Any) -> dict[str, str]:
     }
 
 
-def _name(request: AdmissionRequest) -> str:
+def name_of(request: AdmissionRequest) -> str:
+    """The name of the object, "" where it has none yet."""
     if request.request.name:
         return request.request.name
     metadata = (request.obj or {}).get("metadata") or {}
