@@ -5,5 +5,5 @@
 
 Who uses it: `rules` for `x-kubernetes-validations` of custom resources, `conditions` for the match
 conditions of webhooks and policies. Semantics, limits and words are those of cel-go and of
-`k8s.io/apiserver/pkg/cel`; see docs/decisions/0010-our-own-cel.md for why the code is ours.
+`k8s.io/apiserver/pkg/cel`; see docs/decisions/0012-our-own-cel.md for why the code is ours.
 """

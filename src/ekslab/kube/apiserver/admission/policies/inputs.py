@@ -4,8 +4,10 @@ Match conditions of webhooks see the same. Upstream: apiserver
 `pkg/admission/plugin/cel/{activation,condition}.go`.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from ekslab.kube.api.cel.admission import NAMES
 from ekslab.kube.api.cel.library.authorization import Check, Question
 from ekslab.kube.api.cel.types import AUTHORIZER, RESOURCE_CHECK
 from ekslab.kube.api.ports import AdmissionRequest, Authorizer, Decision, Lister, Operation
@@ -17,6 +19,7 @@ _OPTIONS: Final = {
     Operation.UPDATE: "UpdateOptions",
     Operation.DELETE: "DeleteOptions",
 }
+_PARAMS: Final = NAMES.index("params")
 _TEXTS: Final = ("fieldManager", "fieldValidation")
 _SHOWN_METADATA: Final = (
     "name", "generateName", "namespace", "uid", "resourceVersion", "generation",
@@ -100,6 +103,11 @@ def values_of(
         Check(AUTHORIZER.name, lookup),
         Check(RESOURCE_CHECK.name, lookup, question),
     ]
+
+
+def with_params(values: Sequence[Any], params: Object | None) -> list[Any]:
+    """The same values with the parameters of a binding."""
+    return [*values[:_PARAMS], params, *values[_PARAMS + 1 :]]
 
 
 def _name(request: AdmissionRequest) -> str:

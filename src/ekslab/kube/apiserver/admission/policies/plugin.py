@@ -94,6 +94,7 @@ class ValidatingAdmissionPolicies(Plugin):
         from ekslab.kube.apiserver.admission.policies import matching
 
         denied: list[tuple[str, Refusal]] = []
+        values: list[Any] = []  # of the request: made for the first that asks, shared by all
         for policy, bindings in self._bound:
             try:
                 if not matching.matches(
@@ -104,7 +105,7 @@ class ValidatingAdmissionPolicies(Plugin):
                 denied.extend(_misconfigured(policy, "", str(error)))
                 continue
             for binding in bindings:
-                self._ask_bound(policy, binding, request, denied)
+                self._ask_bound(policy, binding, request, values, denied)
         if denied:
             raise _refused(request, *denied[0])
 
@@ -113,6 +114,7 @@ class ValidatingAdmissionPolicies(Plugin):
         policy: "Policy",
         binding: "Object",
         request: AdmissionRequest,
+        values: list[Any],
         denied: list[tuple[str, "Refusal"]],
     ) -> None:
         from ekslab.kube.apiserver.admission.policies import inputs, matching, params
@@ -128,9 +130,11 @@ class ValidatingAdmissionPolicies(Plugin):
         except (matching.MatchingError, params.ParamsError) as error:
             denied.extend(_misconfigured(policy, name, str(error)))
             return
+        if not values:
+            values.extend(inputs.values_of(request, self._lister, self._authorizer))
         for each in found:
-            values = inputs.values_of(request, self._lister, self._authorizer, each)
-            for no in policy.refusals(values):
+            given = inputs.with_params(values, each)
+            for no in policy.refusals(given):
                 _act(policy, binding, no, request, denied)
 
 
