@@ -404,6 +404,15 @@ async def test_metrics_count_what_was_answered(site: Site):
     assert 'apiserver_storage_objects{resource="pods"} 0.0' in text
 
 
+async def test_metrics_do_not_keep_names_that_are_not_served(site: Site):
+    series = site.world.server.metrics.series
+    for number in range(3):
+        for path in (f"/apis/a{number}/v1/b", f"/api/v1/c{number}", f"/api/v1/nodes/n/d{number}"):
+            assert (await site.ask("GET", path))[0] in {403, 404}
+    assert {key[1:] for key in series} == {("", "", "", "", "")}
+    assert sum(sum(each.codes.values()) for each in series.values()) == 9
+
+
 async def test_errors_of_bad_bodies_are_client_errors(site: Site):
     path = "/api/v1/namespaces/default/pods"
     for body in (b"", b"{", b"[]", b'"x"', b"\xff\xfe", b'{"kind":1}', b"{" * 5000):

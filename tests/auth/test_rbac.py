@@ -209,6 +209,33 @@ def test_names_are_told_apart_after_a_cached_answer():
     assert answers == {"a": yes, "b": yes, "c": no}
 
 
+@pytest.mark.parametrize(
+    "long",
+    [
+        ask("get", "pods" * 1_000),
+        ask("get", "pods", ns="n" * 4_000),
+        ask("get", "pods", user=UserInfo("u" * 4_000)),
+        ask("get", "pods", user=UserInfo("u", ("",) * 4_000)),
+    ],
+)
+def test_answers_to_long_questions_are_not_kept(long: Attributes):
+    rbac = RbacAuthorizer(FakeLister(READER, binding("b", "ClusterRole/reader", "User/jane")))
+    assert rbac.authorize(long) == rbac.authorize(long)
+    kept = [(key, grants.candidates) for key, grants in rbac._grants.items()]
+    assert len(repr(kept)) < 1_000
+    assert rbac.authorize(ask("get", "pods")).decision is Decision.ALLOW
+
+
+def test_kept_answers_are_bounded_over_all_namespaces(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ekslab.kube.auth.rbac._CANDIDATES_MOST", 10)
+    rbac = RbacAuthorizer(FakeLister(READER, binding("b", "ClusterRole/reader", "User/jane")))
+    for number in range(100):
+        question = ask("get", f"things{number}", ns=f"n{number % 7}")
+        assert rbac.authorize(question).decision is Decision.NO_OPINION
+        assert rbac.authorize(ask("get", "pods", ns=f"n{number % 7}")).decision is Decision.ALLOW
+        assert sum(len(grants.candidates) for grants in rbac._grants.values()) <= 10
+
+
 def test_rules_for_a_user_are_all_of_them_in_order():
     lister = FakeLister(
         READER,

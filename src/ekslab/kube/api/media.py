@@ -8,12 +8,12 @@ and PartialObjectMetadata can be protobuf.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 import yaml
 
+from ekslab.kit.remembering import remembered
 from ekslab.kube.api.errors import not_acceptable, unsupported_media_type
 from ekslab.kube.api.protobuf import envelope
 from ekslab.kube.api.requests import Object
@@ -92,7 +92,7 @@ class _Clause:
         return -self.quality, self.media_type.count("*")
 
 
-@lru_cache(maxsize=512)
+@remembered(512, longest=_ACCEPT_BYTES_MOST)
 def negotiate(
     accept: str,
     *,

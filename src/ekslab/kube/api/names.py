@@ -7,14 +7,16 @@ a value and gives the list of things wrong with it, empty if it is good. Clients
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Final
+
+from ekslab.kit.remembering import remembered
 
 Rule = Callable[[str], Sequence[str]]
 """A rule for one string: what is wrong with it, in upstream's words."""
 
 LABEL_CHARS_MOST: Final = 63
 SUBDOMAIN_CHARS_MOST: Final = 253
+_REMEMBERED_LONGEST: Final = SUBDOMAIN_CHARS_MOST + 1 + LABEL_CHARS_MOST  # a label's key
 _GOOD: Final[tuple[str, ...]] = ()
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -131,7 +133,7 @@ def outside_range(low: int, high: int) -> str:
     return f"must be between {low} and {high}, inclusive"
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192, longest=_REMEMBERED_LONGEST)
 def is_dns1123_label(value: str) -> Sequence[str]:
     """`my-name`: namespaces, container names, port names of endpoints."""
     if len(value) <= LABEL_CHARS_MOST and _LABEL_RE.fullmatch(value):
@@ -143,7 +145,7 @@ def is_dns1123_label(value: str) -> Sequence[str]:
     return wrong
 
 
-@lru_cache(maxsize=65536)
+@remembered(65536, longest=_REMEMBERED_LONGEST)
 def is_dns1123_subdomain(value: str) -> Sequence[str]:
     """`my-name.example`: the names of most objects."""
     if len(value) <= SUBDOMAIN_CHARS_MOST and _SUBDOMAIN_RE.fullmatch(value):
@@ -170,7 +172,7 @@ def is_wildcard_dns1123_subdomain(value: str) -> Sequence[str]:
     return wrong
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192, longest=_REMEMBERED_LONGEST)
 def is_qualified_name(value: str) -> Sequence[str]:
     """`name` or `example.com/name`: keys of labels and annotations, resources, finalizers."""
     prefix, slash, name = value.rpartition("/")
@@ -191,7 +193,7 @@ def is_qualified_name(value: str) -> Sequence[str]:
     return wrong
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192, longest=_REMEMBERED_LONGEST)
 def is_label_value(value: str) -> Sequence[str]:
     """Empty, or like a name of up to 63 characters."""
     wrong = [longer_than(LABEL_CHARS_MOST)] if len(value) > LABEL_CHARS_MOST else []
@@ -257,7 +259,7 @@ def is_port_number(value: int) -> Sequence[str]:
     return _GOOD if 1 <= value <= 65535 else [outside_range(1, 65535)]
 
 
-@lru_cache(maxsize=16384)
+@remembered(16384, longest=_REMEMBERED_LONGEST)
 def is_ip(value: str) -> Sequence[str]:
     """An IPv4 or IPv6 address."""
     try:

@@ -7,13 +7,14 @@ Grammar, order of checks and error texts are those of apimachinery `pkg/labels/s
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
+from ekslab.kit.remembering import remembered
 from ekslab.kube.api.errors import ApiError, bad_request
 from ekslab.kube.api.names import is_label_value, is_qualified_name
 from ekslab.kube.api.requests import Object
 
+_REMEMBERED_LONGEST: Final = 4_096
 _BINARY_OPERATORS: Final = "in, notin, =, ==, !=, gt, lt"
 _SYMBOLS: Final = frozenset("=!(),><")
 _TOKENS: Final = frozenset({")", ",", "!", "==", "=", "!=", "(", ">", "<"})
@@ -124,6 +125,15 @@ class FieldSelector:
                 return False
         return True
 
+    def renamed(self, names: Mapping[str, str]) -> "FieldSelector":
+        """The same selector with fields called by other names."""
+        return FieldSelector(
+            [
+                FieldRequirement(names.get(each.field, each.field), each.operator, each.value)
+                for each in self.requirements
+            ]
+        )
+
     def exact(self, field: str) -> str | None:
         """The value this selector demands of a field, if it demands one (an index can use it)."""
         for each in self.requirements:
@@ -135,7 +145,7 @@ class FieldSelector:
         return ",".join(f"{r.field}{r.operator}{_escape(r.value)}" for r in self.requirements)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024, longest=_REMEMBERED_LONGEST)
 def parse_labels(text: str) -> LabelSelector:
     """Parse `a=b,c!=d,e in (x,y),!f,g`.
 
@@ -166,7 +176,7 @@ def label_selector(obj: Object | None) -> LabelSelector:
     return LabelSelector(requirements)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024, longest=_REMEMBERED_LONGEST)
 def parse_fields(text: str) -> FieldSelector:
     """Parse `a=b,c!=d`; a backslash escapes `,`, `=` and itself in values.
 

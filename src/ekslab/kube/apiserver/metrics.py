@@ -55,12 +55,22 @@ class Metrics:
         key = _key(request)
         series = self.series.get(key)
         if series is None:
-            if len(self.series) >= _SERIES_MOST:
+            if not self._is_served(request):
+                key = (key[0], "", "", "", "", "")
+            if key not in self.series and len(self.series) >= _SERIES_MOST:
                 return
-            series = self.series[key] = Series()
+            series = self.series.setdefault(key, Series())
         series.codes[code] = series.codes.get(code, 0) + 1
         series.buckets[bisect_left(BUCKETS_S, seconds)] += 1
         series.total_s += seconds
+
+    def _is_served(self, request: ApiRequest) -> bool:
+        """Whether the names in a path are ours; others are the clients' to choose, and endless."""
+        served = self._served.find(request.resource) if request.resource is not None else None
+        if served is None:
+            return False
+        sub = request.subresource
+        return not sub or served.info.subresource(sub) is not None
 
     def object_counts(self) -> dict[str, int]:
         """How many objects of each type are stored."""

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
+from ekslab.kit.remembering import remembered
 from ekslab.kube.api.resources import Resource
 
 _NAMESPACE_DOORS: Final = frozenset({"status", "finalize"})
@@ -26,6 +27,7 @@ _VERB_OF_ALL: Final = {
     "DELETE": "deletecollection",
 }  # fmt: skip
 _PATHS_KEPT: Final = 4_096
+_PATH_LONGEST: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def _resource(group: str, version: str, plural: str) -> Resource:
     return Resource(group, version, plural)
 
 
-@lru_cache(maxsize=_PATHS_KEPT)
+@remembered(_PATHS_KEPT, longest=_PATH_LONGEST)
 def parse(path: str) -> Target:
     """What a path names."""
     parts = [unquote(part) for part in path.split("/") if part]
@@ -82,4 +84,5 @@ def parse(path: str) -> Target:
     subresource = names[1] if len(names) > 1 else ""
     if len(names) > 2 and subresource != "proxy":
         return _NO_RESOURCE
-    return Target(_resource(group, version, plural), namespace, name, subresource, watch)
+    known = _resource if len(path) <= _PATH_LONGEST else Resource
+    return Target(known(group, version, plural), namespace, name, subresource, watch)

@@ -22,7 +22,8 @@ from ekslab.kube.auth import rules
 from ekslab.kube.auth.rules import PolicyRule, quoted
 
 _GRANTS_MOST: Final = 16_384
-_CANDIDATES_MOST: Final = 1_024  # per user and namespace
+_CANDIDATES_MOST: Final = 65_536  # of all users and namespaces
+_KEY_LONGEST: Final = 1_024  # reviews ask in words of any length
 _ROLES_MOST: Final = 8_192
 
 _Subject = tuple[str, str]  # ("User" | "Group", name)
@@ -80,6 +81,7 @@ class RbacAuthorizer:
         self._newest = -1
         self._revisions: tuple[int, ...] = ()
         self._grants: dict[tuple[str, tuple[str, ...], str], _Grants] = {}
+        self._candidates = 0
         self._bindings: dict[_Subject, list[_Binding]] = {}
         self._bindings_revision = -1
         self._compiled: dict[tuple[str, str], tuple[int, tuple[PolicyRule, ...]]] = {}
@@ -98,9 +100,9 @@ class RbacAuthorizer:
         candidates = grants.candidates.get(key)
         if candidates is None:
             candidates = _candidates(grants, key)
-            if len(grants.candidates) >= _CANDIDATES_MOST:
-                grants.candidates.clear()
-            grants.candidates[key] = candidates
+            if _is_short(key):
+                self._count_candidates()
+                grants.candidates[key] = candidates
         for candidate in candidates:
             if not candidate.names or attributes.name in candidate.names:
                 return candidate.verdict
@@ -134,10 +136,18 @@ class RbacAuthorizer:
         grants = self._grants.get(key)
         if grants is None:
             grants = self._compile(user, namespace)
-            if len(self._grants) >= _GRANTS_MOST:
-                self._grants.clear()
-            self._grants[key] = grants
+            if _is_short((user.name, namespace, *user.groups)):
+                if len(self._grants) >= _GRANTS_MOST:
+                    self._grants.clear()
+                self._grants[key] = grants
         return grants
+
+    def _count_candidates(self) -> None:
+        """One more is kept: forget all if that is too much."""
+        if self._candidates >= _CANDIDATES_MOST:
+            self._grants.clear()
+            self._candidates = 0
+        self._candidates += 1
 
     def _forget_changed(self) -> None:
         """Drop all grants if one of the four types changed."""
@@ -150,6 +160,7 @@ class RbacAuthorizer:
         )
         if revisions != self._revisions:
             self._grants.clear()
+            self._candidates = 0
             self._revisions = revisions
 
     def _compile(self, user: UserInfo, namespace: str) -> _Grants:
@@ -230,6 +241,11 @@ class RbacAuthorizer:
                 if before is None or binding.place < before.place:
                     applying[binding.number] = binding
         return [applying[number] for number in sorted(applying)]
+
+
+def _is_short(words: Sequence[str]) -> bool:
+    """Whether an answer to a question in these words may be kept."""
+    return sum(map(len, words)) + len(words) <= _KEY_LONGEST
 
 
 def _index(items: Sequence[Item]) -> dict[_Subject, list[_Binding]]:

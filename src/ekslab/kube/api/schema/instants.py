@@ -6,9 +6,11 @@ MicroTime with exactly six digits and refused without them.
 
 import re
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Final
 
+from ekslab.kit.remembering import remembered
+
+_REMEMBERED_LONGEST: Final = 64
 _TIME_LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
 _MICRO_LAYOUT: Final = "2006-01-02T15:04:05.000000Z07:00"
 _PARTS: Final = (
@@ -36,7 +38,7 @@ class InstantError(ValueError):
     """Text that is no instant; the message is Go's."""
 
 
-@lru_cache(maxsize=4_096)
+@remembered(4_096, longest=_REMEMBERED_LONGEST)
 def canonical_time(text: str) -> str:
     """`2026-01-02T05:04:05+02:00` -> `2026-01-02T03:04:05Z`.
 
@@ -46,7 +48,7 @@ def canonical_time(text: str) -> str:
     return _parse(text, _TIME_LAYOUT, micro=False).isoformat(timespec="seconds") + "Z"
 
 
-@lru_cache(maxsize=4_096)
+@remembered(4_096, longest=_REMEMBERED_LONGEST)
 def canonical_micro_time(text: str) -> str:
     """`2026-01-02T05:04:05.000001+02:00` -> `2026-01-02T03:04:05.000001Z`.
 
