@@ -361,6 +361,37 @@ async def test_who_says_no_more_still_gets_its_answer():
         assert done.is_set()
 
 
+async def test_a_body_that_nobody_waits_for_holds_no_connection(monkeypatch):
+    """Whoever is refused and never sends the rest is idle, too."""
+    monkeypatch.setattr(http, "KEEP_ALIVE_S", 0.01)
+    async with served() as (reader, writer):
+        writer.write(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_waits_for_an_answer_is_not_idle(monkeypatch):
+    monkeypatch.setattr(http, "KEEP_ALIVE_S", 0.001)
+    looked = asyncio.Event()
+    look = http.HttpProtocol._close_if_idle
+
+    def close_if_idle(protocol):
+        look(protocol)
+        looked.set()
+
+    monkeypatch.setattr(http.HttpProtocol, "_close_if_idle", close_if_idle)
+
+    async def slow(_scope, _receive, send):
+        looked.clear()
+        await looked.wait()
+        headers = [(b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    async with served(slow) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.read()).endswith(b"done")
+
+
 async def test_http_1_0_is_not_told_to_continue():
     answer = await asked(b"POST / HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi")
     assert answer.startswith(b"HTTP/1.1 200 ")

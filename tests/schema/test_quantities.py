@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ekslab.kube.api.quantity import (
     FORMAT_WRONG,
+    NUMBER_WRONG,
     SUFFIX_WRONG,
     QuantityError,
     add,
@@ -68,6 +69,9 @@ def test_canonical_form(text, expected):
         pytest.param("1mi", SUFFIX_WRONG, id="no-such-suffix"),
         pytest.param("1e", SUFFIX_WRONG, id="exponent-without-digits"),
         pytest.param("1e99999", SUFFIX_WRONG, id="absurd-exponent"),
+        pytest.param("1" * 5_000, NUMBER_WRONG, id="endless"),
+        pytest.param("0" * 5_000, NUMBER_WRONG, id="endless-zeros"),
+        pytest.param("1" + " " * 5_000, NUMBER_WRONG, id="endless-spaces"),
         pytest.param("\N{ARABIC-INDIC DIGIT ONE}", FORMAT_WRONG, id="other-digits"),
     ],
 )

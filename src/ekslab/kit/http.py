@@ -360,12 +360,14 @@ class HttpProtocol(asyncio.Protocol):
         self._transport.close()
 
     def _close_if_idle(self) -> None:
-        idle_s = self._loop.time() - self._idle_since
-        if self._current is None and idle_s >= KEEP_ALIVE_S:
+        now_s = self._loop.time()
+        if self._current is not None and not self._current.ended:
+            self._idle_since = now_s  # at work; a body that nobody waits for is none
+        idle_s = now_s - self._idle_since
+        if idle_s >= KEEP_ALIVE_S:
             self._transport.close()
             return
-        wait_s = KEEP_ALIVE_S - (idle_s if self._current is None else 0.0)
-        self._idle_timer = self._loop.call_later(wait_s, self._close_if_idle)
+        self._idle_timer = self._loop.call_later(KEEP_ALIVE_S - idle_s, self._close_if_idle)
 
 
 class _Behind:

@@ -25,11 +25,13 @@ _BINARY_SUFFIX: Final = {exponent: suffix for suffix, exponent in _BINARY.items(
 _FORM: Final = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
 _EXPONENT: Final = re.compile(r"[eE][+-]?[0-9]+", re.ASCII)
 _EXPONENT_MOST: Final = 1_000  # far beyond any use; keeps one number from filling memory
+_LONGEST: Final = 2_048  # so do digits; upstream takes as many as a body has
 
 FORMAT_WRONG: Final = (
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 )
 SUFFIX_WRONG: Final = "unable to parse quantity's suffix"
+NUMBER_WRONG: Final = "unable to parse numeric part of quantity"
 
 
 class QuantityError(ValueError):
@@ -93,6 +95,8 @@ def parse(text: str) -> Quantity:
     match = _FORM.fullmatch(text)
     if not text or match is None:
         raise QuantityError(FORMAT_WRONG)
+    if len(text) > _LONGEST:
+        raise QuantityError(NUMBER_WRONG)
     sign, whole, fraction, suffix = match.groups(default="")
     base, exponent, form = _suffix(suffix)
     digits = int(whole + fraction or "0")  # upstream takes "m" for 0m too
@@ -148,7 +152,10 @@ def canonical(text: str) -> str:
     Raises:
         QuantityError: `text` is no quantity.
     """
-    return str(parse(text.strip(" \t\r\n")))
+    parsed = parse(text.strip(" \t\r\n"))
+    if len(text) > _LONGEST:  # spaces
+        raise QuantityError(NUMBER_WRONG)
+    return str(parsed)
 
 
 def of_value(number: int, form: Format = Format.DECIMAL) -> Quantity:
