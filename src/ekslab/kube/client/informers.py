@@ -40,6 +40,7 @@ _BACKOFF_MOST_S: Final = 30.0
 _SHORT_WATCH_S: Final = 1.0
 _PAGE_LIMIT: Final = 5_000
 _YIELD_EVERY: Final = 128
+_BY_NAMESPACE: Final = "namespace"
 
 _log = logs.get("informer")
 
@@ -62,16 +63,20 @@ class _Index:
         self._by_key: dict[str, dict[Key, Item]] = {}
         self._keys_of: dict[Key, tuple[str, ...]] = {}
 
-    def put(self, item: Item) -> None:
-        where = item.key
+    def put(self, where: Key, item: Item) -> None:
         keys = tuple(self._function(item))
         before = self._keys_of.get(where, ())
-        if before and before != keys:
-            self._take(where, before)
+        if before != keys:
+            self._move(where, before, keys)
+        for key in keys:
+            self._by_key[key][where] = item
+
+    def _move(self, where: Key, before: tuple[str, ...], keys: tuple[str, ...]) -> None:
+        self._take(where, before)
         if keys:
             self._keys_of[where] = keys
         for key in keys:
-            self._by_key.setdefault(key, {})[where] = item
+            self._by_key.setdefault(key, {})
 
     def remove(self, where: Key) -> None:
         self._take(where, self._keys_of.get(where, ()))
@@ -86,6 +91,10 @@ class _Index:
 
     def get(self, key: str) -> list[Item]:
         return list(self._by_key.get(key, {}).values())
+
+
+def _namespace(item: Item) -> tuple[str]:
+    return (item.namespace,)
 
 
 class Informer:
@@ -113,7 +122,7 @@ class Informer:
         self._label_selector = label_selector
         self._field_selector = field_selector
         self._items: dict[Key, Item] = {}
-        self._indexes: dict[str, _Index] = {"": _Index(lambda item: (item.namespace,))}
+        self._indexes: dict[str, _Index] = {}
         self._callbacks: list[OnChange] = []
         self._synced = asyncio.Event()
         self._failures = 0
@@ -136,7 +145,10 @@ class Informer:
 
     def list(self, namespace: str = "") -> "Sequence[Item]":
         """The objects of a namespace, or ("") all of them."""
-        return self._indexes[""].get(namespace) if namespace else [*self._items.values()]
+        if not namespace:
+            return [*self._items.values()]
+        self.add_index(_BY_NAMESPACE, _namespace)  # kept from when it is first asked for
+        return self._indexes[_BY_NAMESPACE].get(namespace)
 
     def by_index(self, name: str, key: str) -> "Sequence[Item]":
         """The objects to which the index function `name` gave `key`."""
@@ -147,8 +159,8 @@ class Informer:
         if name in self._indexes:
             return
         index = self._indexes[name] = _Index(function)
-        for item in self._items.values():
-            index.put(item)
+        for where, item in self._items.items():
+            index.put(where, item)
 
     def on_change(self, callback: OnChange) -> None:
         """Call `callback` at each change from now on; objects already here are given as added."""
@@ -253,14 +265,15 @@ class Informer:
         self.revision = event.revision
 
     def _put(self, item: Item) -> None:
-        old = self._items.get(item.key)
+        where = item.key
+        old = self._items.get(where)
         if old is not None and old.uid != item.uid:
             # Deleted and made anew while nobody looked: two changes, not one.
-            self._remove(item.key)
+            self._remove(where)
             old = None
-        self._items[item.key] = item
+        self._items[where] = item
         for index in self._indexes.values():
-            index.put(item)
+            index.put(where, item)
         for callback in self._callbacks:
             callback(old, item)
 

@@ -167,47 +167,42 @@ def advance(plan: PodPlan, state: PodState, now_s: float, around: Surroundings) 
     """Do everything that is due; `state.due_s` says when to come again (None: never)."""
     turn = _Turn(plan, now_s, around, [])
     for _ in range(_STEPS_MOST):
-        if not _advance_once(turn, state):
+        _advance_once(turn, state)
+        _set_due(state)
+        if state.due_s is None or state.due_s > now_s:
             break
-    _set_due(state)
     _note_conditions(plan, state, now_s)
     return turn.events
 
 
-def _advance_once(turn: _Turn, state: PodState) -> bool:
-    """One round; False if nothing happened in it."""
+def _advance_once(turn: _Turn, state: PodState) -> None:
+    """One round: what is due now, and what can start because of it."""
     match state.stage:
         case Stage.ADDRESS | Stage.ENDED:
-            return False
+            pass
         case Stage.SANDBOX:
-            if state.due_s is None or state.due_s > turn.now_s:
-                return False
-            state.stage, state.due_s = Stage.ACTIVE, None
-            return True
+            if state.due_s is not None and state.due_s <= turn.now_s:
+                state.stage = Stage.ACTIVE
+                _run_containers(turn, state)
         case Stage.STOPPING:
-            return _stop_what_is_due(state, turn.plan, turn.now_s)
+            _stop_what_is_due(state, turn.plan, turn.now_s)
         case Stage.ACTIVE:
-            return _run_containers(turn, state)
+            _run_containers(turn, state)
 
 
-def _run_containers(turn: _Turn, state: PodState) -> bool:
+def _run_containers(turn: _Turn, state: PodState) -> None:
     plan, now_s = turn.plan, turn.now_s
-    happened = False
     for container, is_now in zip(plan.containers, state.containers, strict=True):
         if is_now.due_s is not None and is_now.due_s <= now_s:
             _container_due(turn, container, is_now)
-            happened = True
     for container, is_now in _may_start(plan, state):
         _start(turn, container, is_now)
-        happened = True
     if _is_through(plan, state):
         state.stage = Stage.ENDED
         for is_now in state.containers:
             if is_now.step is Step.RUNNING:
                 _end(is_now, 0, "Completed", now_s)
             is_now.due_s = None
-        happened = True
-    return happened
 
 
 def _may_start(plan: PodPlan, state: PodState) -> list[tuple[ContainerPlan, ContainerState]]:
@@ -228,15 +223,13 @@ def _succeeded(is_now: ContainerState) -> bool:
 
 
 def _is_through(plan: PodPlan, state: PodState) -> bool:
-    pairs = list(zip(plan.containers, state.containers, strict=True))
-    if any(
-        container.role is Role.INIT and is_now.step is Step.DONE and not _succeeded(is_now)
-        for container, is_now in pairs
-    ):
-        return True
-    return all(
-        is_now.step is Step.DONE for container, is_now in pairs if container.role is Role.MAIN
-    )
+    over = True
+    for container, is_now in zip(plan.containers, state.containers, strict=True):
+        if container.role is Role.MAIN:
+            over = over and is_now.step is Step.DONE
+        elif container.role is Role.INIT and is_now.step is Step.DONE and not _succeeded(is_now):
+            return True
+    return over
 
 
 def _start(turn: _Turn, container: ContainerPlan, is_now: ContainerState) -> None:
@@ -421,15 +414,13 @@ def _end(is_now: ContainerState, code: int, reason: str, now_s: float) -> None:
     is_now.ready = is_now.started = False
 
 
-def _stop_what_is_due(state: PodState, plan: PodPlan, now_s: float) -> bool:
+def _stop_what_is_due(state: PodState, plan: PodPlan, now_s: float) -> None:
     for container, is_now in zip(plan.containers, state.containers, strict=True):
         if is_now.step is Step.RUNNING and is_now.due_s is not None and is_now.due_s <= now_s:
             killed = container.ignores_sigterm
             _end(is_now, _EXIT_KILLED if killed else 0, "Error" if killed else "Completed", now_s)
-    if state.stops_s > now_s:
-        return False
-    state.stage = Stage.ENDED
-    return True
+    if state.stops_s <= now_s:
+        state.stage = Stage.ENDED
 
 
 def _set_due(state: PodState) -> None:

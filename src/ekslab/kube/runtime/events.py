@@ -33,6 +33,7 @@ _BURST: Final = 25
 _REFILL_S: Final = 300.0
 _QUEUE_MOST: Final = 20_000
 _BATCH: Final = 64
+_FEW: Final = 4  # written one after the other, as upstream does: a task for each costs more
 _NAME_TRIES: Final = 5
 
 _log = logs.get("events")
@@ -61,7 +62,7 @@ class _Recent(Generic[V]):
 @dataclass(slots=True)
 class _Similar:
     last_s: float
-    messages: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    messages: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -136,7 +137,11 @@ class EventRecorder:
                 batch.append(self._pending.popitem(last=False)[1])
             if not self._pending:
                 self._wakeup.clear()
-            await asyncio.gather(*(self._write(written) for written in batch))
+            if len(batch) <= _FEW:
+                for written in batch:
+                    await self._write(written)
+            else:
+                await asyncio.gather(*(self._write(written) for written in batch))
 
     def _record(self, about: Object, kind: str, reason: str, message: str) -> None:
         now_s = self._clock.now()
@@ -170,7 +175,7 @@ class EventRecorder:
         similar.messages[message] = None
         if len(similar.messages) < _SIMILAR_MOST:
             return False
-        similar.messages.popitem(last=False)
+        del similar.messages[next(iter(similar.messages))]
         return True
 
     def _count_up(self, identity: Hashable, message: str, now_s: float) -> _Written | None:

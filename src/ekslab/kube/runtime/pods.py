@@ -8,6 +8,7 @@ Upstream: `pkg/api/v1/pod/util.go`, `pkg/controller/controller_utils.go`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -130,6 +131,7 @@ def _ips(status: Object) -> tuple[str, ...]:
     return (status["podIP"],) if status.get("podIP") else ()
 
 
+@lru_cache(maxsize=1024)
 def time_s(text: str | None) -> float:
     """Seconds since the epoch of a `metav1.Time`, 0 for an absent one."""
     return parse_rfc3339(text) if text else 0.0
@@ -186,14 +188,16 @@ class PodIndex:
 
     def _changed(self, old: Item | None, new: Item | None) -> None:
         key = (new or old or _missing()).key
-        before = self._facts.pop(key, None)
+        before = self._facts.get(key)
         after = pod_facts(new) if new is not None else None
-        if before is not None:
+        if before is not None and (after is None or _places(before) != _places(after)):
             self._unfile(key, before)
         if after is not None:
             self._facts[key] = after
             for index, value in _places(after):
                 self._by[index].setdefault(value, {})[key] = after
+        else:
+            self._facts.pop(key, None)
         for callback in self._callbacks:
             callback(before, after)
 
@@ -205,12 +209,12 @@ class PodIndex:
                 del self._by[index][value]
 
 
-def _places(facts: PodFacts) -> list[tuple[str, str]]:
-    places = [("namespace", facts.namespace)]
-    places.append(("owner", facts.owner_uid) if facts.owner_uid else ("orphan", facts.namespace))
-    if facts.node_name:
-        places.append(("node", facts.node_name))
-    return places
+def _places(facts: PodFacts) -> tuple[tuple[str, str], ...]:
+    namespace, node = facts.namespace, facts.node_name
+    owned = ("owner", facts.owner_uid) if facts.owner_uid else ("orphan", namespace)
+    if node:
+        return (("namespace", namespace), owned, ("node", node))
+    return (("namespace", namespace), owned)
 
 
 def _missing() -> Item:

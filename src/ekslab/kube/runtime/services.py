@@ -70,7 +70,7 @@ def note_pod(
 ) -> None:
     """Name the services that a change of a pod concerns, if it concerns any."""
     if old is not None and new is not None:
-        if _seen_by_services(old) == _seen_by_services(new):
+        if _is_alike(old, new):
             return
         if old.labels != new.labels:
             for key in selectors.of(old):
@@ -83,8 +83,16 @@ def note_pod(
         add(key)
 
 
-def _seen_by_services(pod: PodFacts) -> tuple[object, ...]:
-    return (pod.labels, pod.ips, pod.is_ready, pod.is_deleting, pod.is_terminal, pod.node_name)
+def _is_alike(old: PodFacts, new: PodFacts) -> bool:
+    """Whether services see no difference."""
+    return (
+        old.is_ready == new.is_ready
+        and old.ips == new.ips
+        and old.node_name == new.node_name
+        and old.is_deleting == new.is_deleting
+        and old.is_terminal == new.is_terminal
+        and old.labels == new.labels
+    )
 
 
 def count_delay_s(count: int) -> float:

@@ -78,7 +78,7 @@ class DisruptionController(Controller[_Key]):
             stale_in_s = plan.stale_in_s(new, self.clock.now())
             if stale_in_s is not None:
                 self.queue.add_after(("pod", (new.namespace, new.name)), stale_in_s)
-        if old is not None and new is not None and _seen(old) == _seen(new):
+        if old is not None and new is not None and _is_alike(old, new):
             return
         for budget in self._budgets.list(pod.namespace):
             matches = matcher((budget.object.get("spec") or {}).get("selector"))
@@ -214,5 +214,11 @@ class DisruptionController(Controller[_Key]):
         return DONE
 
 
-def _seen(pod: PodFacts) -> tuple[object, ...]:
-    return (pod.labels, pod.is_ready, pod.is_deleting, pod.owner_uid)
+def _is_alike(old: PodFacts, new: PodFacts) -> bool:
+    """Whether budgets see no difference."""
+    return (
+        old.is_ready == new.is_ready
+        and old.is_deleting == new.is_deleting
+        and old.owner_uid == new.owner_uid
+        and old.labels == new.labels
+    )

@@ -72,7 +72,8 @@ class GarbageCollector(Controller[Subject]):
             if new is None:
                 assert old is not None
                 self._gone(resource, old)
-            else:
+            elif old is None or old.segments[0] != new.segments[0]:
+                # Owners, finalizers and deletion are all in the metadata; a new status is not.
                 self._there(resource, new)
 
         return changed
