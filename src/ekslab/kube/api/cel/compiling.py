@@ -12,7 +12,7 @@ from ekslab.kube.api.cel.checking import check, children
 from ekslab.kube.api.cel.costing import Estimate, estimate
 from ekslab.kube.api.cel.environments import Environment
 from ekslab.kube.api.cel.evaluating import Compiler
-from ekslab.kube.api.cel.failures import CelError, no_overload
+from ekslab.kube.api.cel.failures import CelError, CompileError, Issue, no_overload
 from ekslab.kube.api.cel.frames import Run
 from ekslab.kube.api.cel.parsing import parse
 from ekslab.kube.api.cel.syntax import Ident, Node
@@ -88,13 +88,15 @@ def compile_text(text: str, environment: Environment) -> Program:
         CompileError: it is wrong; `str()` of it has cel-go's words.
         InstantiationError: a constant part of it has no value.
     """
-    node = check(parse(text), environment, text)
-    compiler = Compiler(environment.slots)
     try:
+        node = check(parse(text), environment, text)
+        compiler = Compiler(environment.slots)
         run = compiler.whole(node)
+        return Program(text, node, run, compiler.frame_size, estimate(node, environment.root))
     except CelError as error:
         raise InstantiationError(str(error)) from None
-    return Program(text, node, run, compiler.frame_size, estimate(node, environment.root))
+    except RecursionError:
+        raise CompileError(text, [Issue(0, "expression is nested too deeply")]) from None
 
 
 def _names(node: Node) -> frozenset[str]:

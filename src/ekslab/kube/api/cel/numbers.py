@@ -21,6 +21,7 @@ _PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|\u00b5s|\u03bcs|ms|s|m
 _INSTANT: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?([Zz]|[+-]\d\d:\d\d)"
 )
+_DURATION_CHARACTERS_MOST: Final = 256
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -59,7 +60,7 @@ def parse_duration(text: str) -> int | None:
     body = text[1:] if text[:1] in {"+", "-"} else text
     if body == "0":
         return 0
-    if not body:
+    if not body or len(body) > _DURATION_CHARACTERS_MOST:
         return None
     total, at = 0, 0
     while at < len(body):

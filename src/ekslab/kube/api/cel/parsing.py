@@ -23,6 +23,7 @@ from ekslab.kube.api.cel.values import INT_MOST, UINT_MOST, Uint
 
 _DEPTH_MOST: Final = 250  # cel-go's parser recursion limit
 _LENGTH_MOST: Final = 100_000  # cel-go's expression size limit, in characters
+_DIGITS_MOST: Final = 100  # more make no number that fits, and Python refuses to read them
 _STARTS: Final = (
     "'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', "
     "NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER"
@@ -293,7 +294,7 @@ class _Parser:
             return Literal(real, position=position)
         unsigned = token.kind == "NUM_UINT"
         digits = text[:-1] if unsigned else text
-        number = int(digits, 16 if digits.startswith("0x") else 10)
+        number = int(digits[:_DIGITS_MOST], 16 if digits.startswith("0x") else 10)
         if unsigned:
             if number > UINT_MOST:
                 self.issues.append(Issue(position, "invalid uint literal"))

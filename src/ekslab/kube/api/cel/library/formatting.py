@@ -100,7 +100,7 @@ def _refused(clause: str, precision: str | None) -> str | None:
     if clause not in _KNOWN:
         why = f'unrecognized formatting clause "{clause}"'
         return f"could not parse formatting clause: {why}"
-    if precision is not None and int(precision) > _PRECISION_MOST:
+    if precision is not None and int(precision[:9]) > _PRECISION_MOST:
         return f"precision too large: {precision}"
     return None
 

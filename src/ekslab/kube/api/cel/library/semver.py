@@ -9,6 +9,7 @@ from ekslab.kube.api.cel.types import BOOL, INT, SEMVER, STRING
 
 _IDENTIFIER: Final = re.compile(r"[0-9A-Za-z-]+")
 _PARTS: Final = 3
+_DIGITS_MOST: Final = 20  # of a uint64
 
 
 class Version:
@@ -49,7 +50,7 @@ def parse(text: str) -> Version:
     last, plus, build = parts[2].partition("+")
     last, dash, pre = last.partition("-")
     for name, number in zip(("major", "minor", "patch"), (*parts[:2], last), strict=True):
-        if not number or not number.isascii() or not number.isdigit():
+        if not number.isascii() or not number.isdigit() or len(number) > _DIGITS_MOST:
             raise CelError(f'Invalid character(s) found in {name} number "{number}"')
         if len(number) > 1 and number[0] == "0":
             shown = f'"{number}"'
@@ -67,6 +68,8 @@ def _identifiers(text: str, what: str, there: bool) -> list[str]:  # noqa: FBT00
         if not each:
             raise CelError("Prerelease is empty" if what == "PreRelease" else f"{what} is empty")
         if not _IDENTIFIER.fullmatch(each):
+            raise CelError(f'Invalid character(s) found in {what.lower()} "{each}"')
+        if what == "PreRelease" and each.isdigit() and len(each) > _DIGITS_MOST:
             raise CelError(f'Invalid character(s) found in {what.lower()} "{each}"')
         if what == "PreRelease" and each.isdigit() and len(each) > 1 and each[0] == "0":
             raise CelError(f'Numeric PreRelease version must not contain leading zeroes "{each}"')

@@ -272,7 +272,7 @@ def _to_int(value: Any) -> int:
 
 def _to_uint(value: Any) -> Uint:
     if isinstance(value, str):
-        if not value.isascii() or not value.isdigit() or int(value) >= 2**64:
+        if not value.isascii() or not value.isdigit() or len(value) > 100 or int(value) >= 2**64:
             raise _conversion_error(value, "uint")
         return Uint(value)
     if isinstance(value, float) and not 0 <= value < 2.0**64:
