@@ -7,6 +7,8 @@ r"""Continue tokens of paged lists, in upstream's own format.
 
 import base64
 import binascii
+import posixpath
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ from ekslab.kube.api.errors import ApiError, bad_request
 
 _VERSION: Final = "meta.k8s.io/v1"
 INCONSISTENT: Final = -1
+_NO_BASE64: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 _TOO_OLD: Final = (
     "The provided continue parameter is too old to display a consistent list result. You can start"
@@ -48,17 +51,41 @@ def decode(token: str) -> Position:
     Raises:
         ApiError: 400 if the token is none of ours.
     """
+    illegal = _first_illegal(token)
+    if illegal is not None:
+        raise _refused(f": illegal base64 data at input byte {illegal}")
     try:
         body = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        version, revision, start = body["v"], body["rv"], body["start"]
-    except (binascii.Error, ValueError, KeyError, TypeError):
+        version, revision, start = body.get("v", ""), body.get("rv", 0), body.get("start", "")
+    except (binascii.Error, ValueError, AttributeError):
         raise _refused("") from None
+    if not isinstance(revision, int) or not isinstance(start, str):
+        raise _refused("")
     if version != _VERSION:
         raise _refused(f": server does not recognize this encoded version {version}")
-    if not isinstance(revision, int) or not isinstance(start, str) or revision == 0:
+    if revision == 0:
         raise _refused(f": incorrect encoded start resourceVersion (version {_VERSION})")
+    if not start:
+        raise _refused(f": encoded start key empty (version {_VERSION})")
+    rooted = start if start.startswith("/") else f"/{start}"
+    if _cleaned(rooted) != rooted:
+        raise _refused(f": {start}")
     namespace, _, name = start.rstrip("\0").rpartition("/")
     return Position(revision=revision, after=(namespace, name))
+
+
+def _first_illegal(token: str) -> int | None:
+    """Where Go's `base64.RawURLEncoding` stops to understand a token."""
+    found = _NO_BASE64.search(token)
+    if found is not None:
+        return found.start()
+    return len(token) - 1 if len(token) % 4 == 1 else None
+
+
+def _cleaned(path: str) -> str:
+    """Go's `path.Clean` of a path from the root: a token cannot lead to other keys."""
+    cleaned = posixpath.normpath(path)
+    return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
 def _refused(why: str) -> ApiError:

@@ -5,18 +5,23 @@ Upstream decodes query parameters into ListOptions, CreateOptions, ... and valid
 its refusals are kept here.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
+from ekslab.kit.remembering import remembered
 from ekslab.kube.api.errors import ApiError, Cause, bad_request, invalid
 from ekslab.kube.api.requests import ApiRequest
 
 _META_GROUP: Final = "meta.k8s.io"
 _MANAGER_LONGEST: Final = 128
-_TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-_FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+_AGENT_LONGEST: Final = 1_024
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_INT64: Final = range(-(2**63), 2**63)
+_UINT64: Final = range(2**64)
+_DIGITS_MOST: Final = 100
+"""Longer numbers are not looked at: parsing takes a time that grows with the square."""
 EXACT: Final = "Exact"
 NOT_OLDER_THAN: Final = "NotOlderThan"
 _PROPAGATIONS: Final = ("Foreground", "Background", "Orphan")
@@ -64,27 +69,28 @@ def _refuse(kind: str, causes: list[Cause]) -> ApiError:
 
 
 def flag(options: Mapping[str, str], name: str) -> bool | None:
-    """A boolean query parameter as Go's `strconv.ParseBool` reads it; "" counts as true."""
+    """A boolean query parameter: all but "0" and "false" is true, "" too.
+
+    Upstream: `Convert_Slice_string_To_bool` (`apimachinery/pkg/runtime/conversion.go`).
+    """
     text = options.get(name)
-    if text is None:
-        return None
-    if text in _FALSE:
-        return False
-    if text in _TRUE or not text:
-        return True
-    message = f'strconv.ParseBool: parsing "{text}": invalid syntax'
-    raise bad_request(message)
+    return None if text is None else text != "0" and text.lower() != "false"
 
 
 def integer(options: Mapping[str, str], name: str) -> int | None:
-    """An integer query parameter."""
+    """An integer query parameter; None if there is none.
+
+    Raises:
+        ApiError: 400 if it is no number of 64 bits, in the words of Go's `strconv.ParseInt`.
+    """
     text = options.get(name)
-    if not text:
+    if text is None:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    if not _INTEGER.fullmatch(text):
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if len(text) > _DIGITS_MOST or int(text) not in _INT64:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return int(text)
 
 
 def manager_of(request: ApiRequest) -> str:
@@ -125,7 +131,7 @@ def _manager_causes(options: Mapping[str, str]) -> list[Cause]:
 _KIND_OF_VERB: Final = {"create": "CreateOptions", "update": "UpdateOptions"}
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024, longest=_AGENT_LONGEST)
 def _plain_options(user_agent: str) -> WriteOptions:
     """The options of a write that names none."""
     return WriteOptions(
@@ -173,78 +179,108 @@ def parse_revision(text: str) -> int | None:
     """A resourceVersion parameter; None if there is none.
 
     Raises:
-        ApiError: 400 if it is no number.
+        ApiError: 400 if it is no number of 64 bits.
     """
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
-        message = (
-            f'invalid resource version: resourceVersion: Invalid value: "{text}":'
-            f' strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
-        raise bad_request(message)
+        raise _bad_revision(text, "invalid syntax")
+    if len(text) > _DIGITS_MOST or int(text) not in _UINT64:
+        raise _bad_revision(text, "value out of range")
     return int(text)
 
 
+def _bad_revision(text: str, why: str) -> ApiError:
+    return bad_request(
+        f'invalid resource version: resourceVersion: Invalid value: "{text}":'
+        f' strconv.ParseUint: parsing "{text}": {why}'
+    )
+
+
 def list_options(request: ApiRequest) -> ListOptions:
-    """Options of a list or watch.
+    """Options of a list or watch, with upstream's defaults (`SetListOptionsDefaults`).
 
     Raises:
         ApiError: 400 or 422 in upstream's words.
     """
     options = request.options
     watching = request.verb == "watch"
+    given = options.get("resourceVersion", "")
     initial = flag(options, "sendInitialEvents")
     match = options.get("resourceVersionMatch", "")
     limit = integer(options, "limit") or 0
-    causes = _match_causes(options, match=match, initial=initial, watching=watching)
+    timeout_s = integer(options, "timeoutSeconds")
+    if watching and initial is None and not match and given in {"", "0"}:
+        initial, match = True, NOT_OLDER_THAN
+    causes = (_watch_causes if watching else _list_causes)(options, match, initial=initial)
     if causes:
         raise _refuse("ListOptions", causes)
+    token = options.get("continue", "")
+    if given == "0" and not token:
+        limit = 0  # Upstream answers "any revision" from its cache, whole.
     return ListOptions(
         label_selector=options.get("labelSelector", ""),
         field_selector=options.get("fieldSelector", ""),
         limit=max(0, limit),
-        continue_token=options.get("continue", ""),
-        revision=parse_revision(options.get("resourceVersion", "")),
+        continue_token=token,
+        revision=parse_revision(given),
         match=match,
-        timeout_s=integer(options, "timeoutSeconds"),
+        timeout_s=timeout_s,
         bookmarks=bool(flag(options, "allowWatchBookmarks")),
         initial_events=initial,
     )
 
 
-def _match_causes(
-    options: Mapping[str, str], *, match: str, initial: bool | None, watching: bool
-) -> list[Cause]:
-    """The table of `ValidateListOptions`: which parameters go together."""
-    field = "resourceVersionMatch"
+_MATCH: Final = "resourceVersionMatch"
 
-    def forbidden(name: str, why: str) -> list[Cause]:
-        return [Cause(name, f"Forbidden: {why}", "FieldValueForbidden")]
 
+def _forbidden(name: str, why: str) -> Cause:
+    return Cause(name, f"Forbidden: {why}", "FieldValueForbidden")
+
+
+def _unsupported(match: str, supported: str) -> Cause:
+    text = f'Unsupported value: "{match}": supported values: {supported}'
+    return Cause(_MATCH, text, "FieldValueNotSupported")
+
+
+def _list_causes(options: Mapping[str, str], match: str, *, initial: bool | None) -> list[Cause]:
+    """Which parameters of a list go together (`ValidateListOptions`)."""
+    causes = []
+    if match:
+        given = options.get("resourceVersion")
+        if not given:
+            why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            causes.append(_forbidden(_MATCH, why))
+        if options.get("continue"):
+            why = "resourceVersionMatch is forbidden when continue is provided"
+            causes.append(_forbidden(_MATCH, why))
+        if match not in {EXACT, NOT_OLDER_THAN}:
+            causes.append(_unsupported(match, '"Exact", "NotOlderThan", ""'))
+        if match == EXACT and given == "0":
+            why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+            causes.append(_forbidden(_MATCH, why))
     if initial is not None:
-        if not watching:
-            return forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+        why = "sendInitialEvents is forbidden for list"
+        causes.append(_forbidden("sendInitialEvents", why))
+    return causes
+
+
+def _watch_causes(options: Mapping[str, str], match: str, *, initial: bool | None) -> list[Cause]:
+    """Which parameters of a watch go together (`validateWatchOptions`)."""
+    causes = []
+    if initial is not None and match != NOT_OLDER_THAN:
+        why = f"sendInitialEvents requires setting resourceVersionMatch to {NOT_OLDER_THAN}"
+        causes.append(_forbidden(_MATCH, why))
+    if match:
+        if initial is None:
+            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            causes.append(_forbidden(_MATCH, why))
         if match != NOT_OLDER_THAN:
-            why = f"sendInitialEvents requires setting resourceVersionMatch to {NOT_OLDER_THAN}"
-            return forbidden(field, why)
-        return []
-    if not match:
-        return []
-    if watching:
-        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        return forbidden(field, why)
-    if not options.get("resourceVersion"):
-        why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        return forbidden(field, why)
-    if options.get("continue"):
-        return forbidden(field, "resourceVersionMatch is forbidden when continue is provided")
-    if match not in {EXACT, NOT_OLDER_THAN}:
-        text = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
-        return [Cause(field, text, "FieldValueNotSupported")]
-    if match == EXACT and options.get("resourceVersion") == "0":
-        return forbidden(field, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
-    return []
+            causes.append(_unsupported(match, '"NotOlderThan"'))
+        if options.get("continue"):
+            why = "resourceVersionMatch is forbidden when continue is provided"
+            causes.append(_forbidden(_MATCH, why))
+    return causes
 
 
 def delete_options(request: ApiRequest, body: Mapping[str, Any]) -> DeleteOptions:

@@ -15,15 +15,15 @@ from ekslab.kube.api.errors import ApiError, bad_request
 from ekslab.kube.api.objects import Item
 from ekslab.kube.api.ports import ListPage
 from ekslab.kube.api.requests import ApiRequest
-from ekslab.kube.api.selectors import parse_fields, parse_labels
+from ekslab.kube.api.selectors import FieldSelector, parse_fields, parse_labels
 from ekslab.kube.apiserver import continue_tokens
 from ekslab.kube.apiserver.continue_tokens import ExpiredContinueError, Position
+from ekslab.kube.apiserver.kinds.strategy import Strategy
 from ekslab.kube.apiserver.options import EXACT, ListOptions, list_options, parse_revision
 from ekslab.kube.apiserver.registry import Served
 from ekslab.kube.store.port import CompactedError, Page, Store
 
 _SELECTIVE_PAGE: Final = 500
-_META_FIELDS: Final = frozenset({"metadata.name", "metadata.namespace"})
 
 
 def too_large_revision(asked: int, current: int) -> ApiError:
@@ -65,9 +65,8 @@ def selection(served: Served, options: ListOptions) -> Selection:
         return _EVERYTHING
     labels = parse_labels(options.label_selector) if options.label_selector else None
     fields = parse_fields(options.field_selector) if options.field_selector else None
-    for requirement in fields.requirements if fields is not None else ():
-        if requirement.field not in served.kept_by.selectable:
-            raise bad_request(_unknown_label(served, requirement.field))
+    if fields is not None:
+        fields = _known(served.strategy, fields)
 
     def matches(item: Item) -> bool:
         if fields is not None and not fields.matches(item.fields):
@@ -83,11 +82,12 @@ def selection(served: Served, options: ListOptions) -> Selection:
     )
 
 
-def _unknown_label(served: Served, path: str) -> str:
-    """Kinds with fields of their own and kinds without word it differently upstream."""
-    if served.is_custom or served.kept_by.selectable > _META_FIELDS:
-        return f"field label not supported: {path}"
-    return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+def _known(strategy: Strategy, fields: FieldSelector) -> FieldSelector:
+    """The selector in the names of what is kept, if all of its fields are known."""
+    for requirement in fields.requirements:
+        if requirement.field not in strategy.selectable:
+            raise bad_request(strategy.unselectable(requirement.field))
+    return fields.renamed(strategy.renamed) if strategy.renamed else fields
 
 
 class Reader:

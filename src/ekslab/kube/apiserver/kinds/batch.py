@@ -41,7 +41,11 @@ _NEEDS: Final = 'valid values: "OnFailure", "Never"'
 class JobStrategy(Strategy):
     """Runs pods to completion; finds them by a selector made from its uid."""
 
-    traits = Traits(generation=True, selectable=frozenset({"status.successful"}))
+    traits = Traits(
+        generation=True,
+        selectable=frozenset({"status.successful"}),
+        unselectable='field label "{}" not supported for Job',
+    )
 
     def default(self, obj: Object) -> None:
         """One completion, six retries."""

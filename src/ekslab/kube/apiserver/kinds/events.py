@@ -5,15 +5,21 @@ from typing import Any, Final
 from ekslab.kube.api import names
 from ekslab.kube.api.errors import Cause
 from ekslab.kube.api.requests import Object
+from ekslab.kube.api.resources import ResourceInfo
+from ekslab.kube.api.schema.model import Schema
 from ekslab.kube.apiserver.kinds.field_errors import invalid, not_supported, required
 from ekslab.kube.apiserver.kinds.strategy import Strategy, Traits
 
 _ABOUT: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 _SELECTABLE: Final = frozenset(
     {f"involvedObject.{field}" for field in _ABOUT}
-    | {f"regarding.{field}" for field in _ABOUT}
-    | {"reason", "reportingComponent", "reportingController", "source", "type"}
+    | {"reason", "reportingComponent", "source", "type"}
 )
+_NEW_NAMES: Final = {
+    **{f"regarding.{field}": f"involvedObject.{field}" for field in _ABOUT},
+    "reportingController": "reportingComponent",
+}
+"""What events.k8s.io calls the same fields; it does not select by source."""
 
 
 class EventStrategy(Strategy):
@@ -25,6 +31,12 @@ class EventStrategy(Strategy):
         born=None,
         selectable=_SELECTABLE,
     )
+
+    def __init__(self, info: ResourceInfo, schema: Schema) -> None:
+        super().__init__(info, schema)
+        if info.resource.group == "events.k8s.io":
+            self.renamed = _NEW_NAMES
+            self.selectable = (self.selectable - _SELECTABLE) | {"reason", "type", *_NEW_NAMES}
 
     def check(self, obj: Object, causes: list[Cause]) -> None:
         """It lies in the namespace of what it is about."""
@@ -47,11 +59,10 @@ class EventStrategy(Strategy):
         found = super().fields(obj)
         about = _about(obj)
         for field in _ABOUT:
-            value = about.get(field, "")
-            found[f"involvedObject.{field}"] = found[f"regarding.{field}"] = value
+            found[f"involvedObject.{field}"] = about.get(field, "")
         reporter = obj.get("reportingComponent") or obj.get("reportingController") or ""
         source = obj.get("source") or obj.get("deprecatedSource") or {}
-        found["reportingComponent"] = found["reportingController"] = reporter
+        found["reportingComponent"] = reporter
         found["source"] = source.get("component") or reporter
         found["reason"] = obj.get("reason", "")
         found["type"] = obj.get("type", "")

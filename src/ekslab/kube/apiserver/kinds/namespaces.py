@@ -18,7 +18,7 @@ class NamespaceStrategy(Strategy):
     traits = Traits(
         name_rule=names.is_dns1123_label,
         born={"phase": "Active"},
-        selectable=frozenset({"name", "status.phase"}),
+        selectable=frozenset({"status.phase"}),
         defaults_status=True,
     )
 
@@ -67,10 +67,8 @@ class NamespaceStrategy(Strategy):
             causes.append(invalid("status.Phase", phase, why))
 
     def fields(self, obj: Object) -> dict[str, str]:
-        """Name (twice, as upstream) and phase."""
-        name = obj["metadata"].get("name", "")
-        phase = obj.get("status", {}).get("phase", "")
-        return {"metadata.name": name, "name": name, "status.phase": phase}
+        """Name and phase."""
+        return {**super().fields(obj), "status.phase": obj.get("status", {}).get("phase", "")}
 
 
 def _validate_spec_finalizers(obj: Object) -> list[Cause]:

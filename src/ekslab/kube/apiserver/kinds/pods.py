@@ -5,6 +5,8 @@ from typing import Any, Final
 from ekslab.kube.api import names
 from ekslab.kube.api.errors import Cause
 from ekslab.kube.api.requests import Object
+from ekslab.kube.api.resources import ResourceInfo
+from ekslab.kube.api.schema.model import Schema
 from ekslab.kube.apiserver.kinds.field_errors import (
     each_invalid,
     forbidden,
@@ -42,6 +44,11 @@ class PodStrategy(Strategy):
             }
         ),
     )  # fmt: skip
+
+    def __init__(self, info: ResourceInfo, schema: Schema) -> None:
+        super().__init__(info, schema)
+        self.renamed = {"spec.host": "spec.nodeName"}  # What the oldest clients send.
+        self.selectable |= {"spec.host"}
 
     def default(self, obj: Object) -> None:
         """Defaults of a pod (upstream: `SetDefaults_Pod`, `SetDefaults_PodSpec`, ...)."""

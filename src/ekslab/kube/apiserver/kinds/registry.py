@@ -9,6 +9,7 @@ from ekslab.kube.apiserver.kinds import (
     configuration,
     coordination,
     definitions,
+    devices,
     endpoints,
     events,
     extension,
@@ -81,6 +82,7 @@ _BY_KIND: Final[dict[tuple[str, str], type[Strategy]]] = {
     (_ADMISSION, "ValidatingAdmissionPolicyBinding"): policies.BindingStrategy,
     (_ADMISSION, "MutatingAdmissionPolicy"): Counted,
     (_ADMISSION, "MutatingAdmissionPolicyBinding"): Counted,
+    ("resource.k8s.io", "ResourceSlice"): devices.ResourceSliceStrategy,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): definitions.DefinitionStrategy,
     ("apiregistration.k8s.io", "APIService"): extension.ApiServiceStrategy,
 }

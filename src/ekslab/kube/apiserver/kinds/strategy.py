@@ -35,6 +35,7 @@ class Traits:
         generation: whether upstream counts changes of the spec in `metadata.generation`.
         born: the status an object is born with; None where upstream writes none.
         selectable: paths a field selector may name, beside name and namespace.
+        unselectable: what a selector by another path is answered; the path goes into the braces.
         checked_only: True where there are no defaults and no validation beyond types.
         create_on_update: whether PUT may create.
         unconditional_update: whether PUT needs no resourceVersion.
@@ -47,6 +48,7 @@ class Traits:
     generation: bool = False
     born: Mapping[str, Any] | None = field(default_factory=dict)
     selectable: frozenset[str] = frozenset()
+    unselectable: str = ""
     checked_only: bool = False
     create_on_update: bool = False
     unconditional_update: bool = True
@@ -61,6 +63,7 @@ class Strategy:
         has_status: whether there is a status subresource, so that writers of the main resource
             cannot touch the status.
         selectable: paths a field selector may name.
+        renamed: what `fields` calls those of them that it calls otherwise.
         checked_only, allows_create_on_update, allows_unconditional_update, graceful: see `Traits`.
         kept_on_update, kept_on_status_update: parts that the preparation of an update (of a status
             update) takes from the old object.
@@ -73,8 +76,12 @@ class Strategy:
         self.schema = schema
         self._has_spec = "spec" in schema.fields
         self.has_status = info.subresource("status") is not None
-        paths = self.traits.selectable | {"metadata.name"}
-        self.selectable = paths | {"metadata.namespace"} if info.namespaced else paths
+        own = self.traits.selectable
+        paths = own | {"metadata.name"}
+        # Upstream's rule for kinds without one of their own takes a namespace of any kind.
+        by_namespace = info.namespaced or not (own or self.traits.unselectable)
+        self.selectable = paths | {"metadata.namespace"} if by_namespace else paths
+        self.renamed: Mapping[str, str] = {}
         self.checked_only = self.traits.checked_only
         self.allows_create_on_update = self.traits.create_on_update
         self.allows_unconditional_update = self.traits.unconditional_update
@@ -146,6 +153,18 @@ class Strategy:
             }
         return {"metadata.name": meta.get("name", "")}
 
+    def unselectable(self, path: str) -> str:
+        """What a selector by a path that is not selectable is answered.
+
+        Kinds without paths of their own word it in one way (`DefaultMetaV1FieldSelectorConversion`
+        in `apimachinery/pkg/runtime/conversion.go`), kinds with some in another.
+        """
+        if self.traits.unselectable:
+            return self.traits.unselectable.format(path)
+        if self.traits.selectable:
+            return f"field label not supported: {path}"
+        return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
     def deletion_grace_s(self, obj: Object, requested: int | None) -> int:  # noqa: ARG002
         """Seconds a deleted object stays for somebody to finish it; 0 removes it at once."""
         return 0
@@ -196,6 +215,15 @@ class Custom(Strategy):
     """An object of a CustomResourceDefinition: upstream's apiextensions strategy."""
 
     traits = Traits(generation=True, born=None, unconditional_update=False)
+
+    def __init__(self, info: ResourceInfo, schema: Schema) -> None:
+        super().__init__(info, schema)
+        if not info.namespaced:
+            self.selectable -= {"metadata.namespace"}
+
+    def unselectable(self, path: str) -> str:
+        """One wording for all of them (apiextensions: `conversion/converter.go`)."""
+        return f"field label not supported: {path}"
 
     def default(self, obj: Object) -> None:
         """Defaults of custom objects stand in their schema, which is applied elsewhere."""

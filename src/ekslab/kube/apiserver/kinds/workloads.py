@@ -173,9 +173,7 @@ def _validate_deployment_strategy(strategy: Spec, causes: list[Cause]) -> None:
 class ReplicaSetStrategy(_Workload):
     """So many pods of one template."""
 
-    traits = Traits(
-        generation=True, born={"replicas": 0}, selectable=frozenset({"status.replicas"})
-    )
+    traits = Traits(generation=True, born={"replicas": 0})
 
     def default_spec(self, spec: Object) -> None:
         """One replica."""
@@ -187,14 +185,18 @@ class ReplicaSetStrategy(_Workload):
         causes.extend(_numbers(spec, "replicas", "minReadySeconds"))
         causes.extend(validate_selected_template(spec, "deployment", "ReplicaSet"))
 
-    def fields(self, obj: Object) -> dict[str, str]:
-        """Replicas of the status, as upstream."""
-        replicas = (obj.get("status") or {}).get("replicas", 0)
-        return {**super().fields(obj), "status.replicas": str(replicas)}
-
 
 class ReplicationControllerStrategy(ReplicaSetStrategy):
     """The elder of the replica set: its selector is a map and defaults to the template's labels."""
+
+    traits = Traits(
+        generation=True, born={"replicas": 0}, selectable=frozenset({"status.replicas"})
+    )
+
+    def fields(self, obj: Object) -> dict[str, str]:
+        """Replicas of the status."""
+        replicas = (obj.get("status") or {}).get("replicas", 0)
+        return {**super().fields(obj), "status.replicas": str(replicas)}
 
     def default(self, obj: Object) -> None:
         """Selector and labels from the template."""
