@@ -10,6 +10,7 @@ Each step is one write of the status; its event leads to the next. Upstream: api
 """
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any, Final
 
 from ekslab.kit import logs
@@ -28,8 +29,15 @@ from ekslab.kube.store.port import StoreEvent
 _USER: Final = UserInfo("system:apiserver", (MASTERS_GROUP,))
 _MANAGER: Final = "kube-apiserver"
 _LOOK_AGAIN_S: Final = 0.5
-_PATIENCE_S: Final = 30.0
 _log = logs.get("custom-resources")
+
+
+class _Step(Enum):
+    """What follows a look at a definition that is being emptied."""
+
+    GO_ON = "go on"
+    WAIT = "wait"
+    DONE = "done"
 
 
 class DefinitionController:
@@ -128,21 +136,23 @@ class DefinitionController:
     async def _empty(self, name: str) -> None:
         """Delete all objects of a definition, and then itself."""
         try:
-            while (obj := self._get(name)) is not None and await self._empty_once(obj):
-                await self._parts.clock.sleep(_LOOK_AGAIN_S)
+            while (obj := self._get(name)) is not None:
+                step = await self._empty_once(obj)
+                if step is _Step.DONE:
+                    return
+                if step is _Step.WAIT:
+                    await self._parts.clock.sleep(_LOOK_AGAIN_S)
         finally:
             self._emptying.discard(name)
 
-    async def _empty_once(self, obj: Object) -> bool:
-        """One look; whether there must be another."""
+    async def _empty_once(self, obj: Object) -> _Step:
+        """One look, and what is to follow."""
         if DEFINITION_FINALIZER not in (obj["metadata"].get("finalizers") or ()):
-            await self._delete(obj)
-            return False
+            return _Step.DONE if await self._delete(obj) else _Step.WAIT
         reason = (condition(obj, "Terminating") or {}).get("reason")
         if reason not in {"InstanceDeletionInProgress", "InstanceDeletionCheck"}:
             message = "CustomResource deletion is in progress"
-            await self._write_ending(obj, "True", "InstanceDeletionInProgress", message)
-            return True
+            return await self._write_ending(obj, "True", "InstanceDeletionInProgress", message)
         offers = self._offered.get(obj["metadata"]["name"])
         store = self._parts.store
         if offers is not None and store.published_all(offers.stored.storage):
@@ -153,35 +163,38 @@ class DefinitionController:
                 await self._parts.delete_all(offers.stored, request)
             except ApiError as error:
                 _log.warning("deletion failed", resource=offers.stored.storage, error=str(error))
-                return True
+                return _Step.WAIT
             if store.published_all(offers.stored.storage):
-                return True
-        await self._write_ending(
+                return _Step.WAIT
+        return await self._write_ending(
             obj, "False", "InstanceDeletionCompleted", "removed all instances", is_last=True
         )
-        return True
 
     async def _write_ending(
         self, obj: Object, status: str, reason: str, message: str, *, is_last: bool = False
-    ) -> None:
+    ) -> _Step:
         new = with_condition(
             obj.get("status") or {}, "Terminating", status, reason, message, now=self._now()
         )
-        await self._write(obj, new, is_last=is_last)
+        written = await self._write(obj, new, is_last=is_last)
+        return _Step.GO_ON if written else _Step.WAIT
 
-    async def _write(self, obj: Object, status: Object, *, is_last: bool = False) -> None:
+    async def _write(self, obj: Object, status: Object, *, is_last: bool = False) -> bool:
         """Write the status; somebody who was faster leaves an event to act on."""
         new = editable({**obj, "status": status})
         if is_last:
             meta = new["metadata"]
             meta["finalizers"] = [n for n in meta["finalizers"] if n != DEFINITION_FINALIZER]
-        await self._ask("update", obj, body=new, subresource="status")
+        return await self._ask("update", obj, body=new, subresource="status")
 
-    async def _delete(self, obj: Object) -> None:
+    async def _delete(self, obj: Object) -> bool:
+        if obj["metadata"].get("finalizers"):
+            return True  # Others have something to do; taking the last of them ends it.
         body = {"preconditions": {"uid": obj["metadata"]["uid"]}}
-        await self._ask("delete", obj, body=body)
+        return await self._ask("delete", obj, body=body)
 
-    async def _ask(self, verb: str, obj: Object, *, body: Object, subresource: str = "") -> None:
+    async def _ask(self, verb: str, obj: Object, *, body: Object, subresource: str = "") -> bool:
+        """Ask the API server; whether it did as it was asked."""
         request = ApiRequest(
             verb=verb,
             user=_USER,
@@ -196,6 +209,8 @@ class DefinitionController:
         except ApiError as error:
             if error.code not in {404, 409}:
                 _log.warning("refused", definition=request.name, error=error.message)
+            return False
+        return True
 
     def _now(self) -> str:
         return rfc3339(self._parts.clock.now())
