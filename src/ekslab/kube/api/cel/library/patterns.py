@@ -1,9 +1,9 @@
 """Regular expressions: Go's syntax (RE2) on Python's engine.
 
 RE2 has no lookaround, no backreferences and no possessive or atomic groups; patterns that use them
-are refused, as RE2 refuses them. What differs in spelling is translated. Unlike RE2, Python's
-engine can take long on patterns made for that; texts and patterns are bounded by the cost budget of
-an expression, not the time of one match. Also here: apiserver `pkg/cel/library/regex.go`.
+are refused, as RE2 refuses them. What differs in spelling is translated. RE2's time is that of the
+text's length; patterns on which Python's engine may take longer are run by one of our own
+(`linear`). Also here: apiserver `pkg/cel/library/regex.go`.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ekslab.kube.api.cel.failures import CelError
 from ekslab.kube.api.cel.functions import matching, member
+from ekslab.kube.api.cel.library import linear
 from ekslab.kube.api.cel.types import INT, STRING, list_of
 
 _REFUSED: Final = re.compile(
@@ -46,7 +47,7 @@ def _python(pattern: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str] | linear.Pattern:
     """The compiled pattern, kept for a while.
 
     Raises:
@@ -56,7 +57,8 @@ def compiled(pattern: str) -> re.Pattern[str]:
         text = _python(pattern)
         # `$` is the very end in RE2; classes like \d and \w are ASCII.
         text = re.sub(r"(?<!\\)((?:\\\\)*)\$(?![^\[]*\])", r"\1\\Z", text)
-        return re.compile(text, re.ASCII)
+        found = re.compile(text, re.ASCII)
+        return linear.Pattern(text) if linear.is_needed(text) else found
     except (re.error, OverflowError, RecursionError) as error:
         raise CelError(f"error parsing regexp: {_in_go(error, pattern)}") from None
 
@@ -80,7 +82,7 @@ def _in_go(error: Exception, pattern: str) -> str:
     return f"{text}: `{pattern}`"
 
 
-def _search(pattern: str) -> re.Pattern[str]:
+def _search(pattern: str) -> re.Pattern[str] | linear.Pattern:
     try:
         return compiled(pattern)
     except CelError as error:
