@@ -301,6 +301,9 @@ class NodeConnection(Protocol):
             ApiError: as `forward`.
         """
 
+    async def ask_agent(self, request: Backend) -> Reply:
+        """The answer of the node's agent itself to one request."""
+
 
 class NodeConnections(Protocol):
     """Finds the connection to a node by its name."""

@@ -184,7 +184,7 @@ class HttpApp:
         asker = user
         if head.impersonation is not None:
             user = acting_as(user, head.impersonation, self._server.check)
-        if exchange.method not in _METHODS:
+        if exchange.method not in _METHODS and not _is_proxied(exchange):
             raise ApiError(
                 405,
                 "MethodNotAllowed",
@@ -418,6 +418,12 @@ def _parse_query(query: bytes) -> dict[str, str]:
         elif name == _REPEATED:
             options[name] = f"{options[name]},{value}"
     return options
+
+
+def _is_proxied(exchange: Exchange) -> bool:
+    """Whether a method that the API does not have is meant for somebody behind it."""
+    target = paths.parse(exchange.raw_path.decode())
+    return exchange.method in {"HEAD", "OPTIONS"} and target.subresource == "proxy"
 
 
 def _wants_watch(options: dict[str, str]) -> bool:

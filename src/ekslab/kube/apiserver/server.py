@@ -51,6 +51,7 @@ from ekslab.kube.apiserver.subresources.binding import Binder
 from ekslab.kube.apiserver.subresources.connecting import ConnectDoor
 from ekslab.kube.apiserver.subresources.eviction import Evictor
 from ekslab.kube.apiserver.subresources.logs import LogDoor
+from ekslab.kube.apiserver.subresources.proxies import ProxyDoor
 from ekslab.kube.apiserver.subresources.scale import ScaleDoor
 from ekslab.kube.apiserver.subresources.table import Subresources
 from ekslab.kube.apiserver.subresources.tokens import TokenDoor, TokenIssuer
@@ -147,10 +148,7 @@ class ApiServer:
         self._binder = Binder(
             store=store, decoder=decoder, catalog=catalog, admission=chain, clock=clock
         )
-        connecting = ConnectDoor(
-            reader=self._reader, admission=chain, nodes=nodes, may_create=self._may_create
-        )
-        self._subresources = self._doors(decoder, catalog, nodes, access.tokens, connecting)
+        self._subresources = self._doors(decoder, catalog, nodes, access.tokens, chain)
         self._reviews = Reviews(
             authorizer=access.authorizer,
             rules=access.rules,
@@ -189,9 +187,15 @@ class ApiServer:
         catalog: Catalog,
         nodes: NodeConnections,
         tokens: TokenIssuer,
-        connecting: ConnectDoor,
+        admission: AdmissionChain,
     ) -> Subresources:
         """The subresources, and what answers them."""
+        connecting = ConnectDoor(
+            reader=self._reader, admission=admission, nodes=nodes, may_create=self._may_create
+        )
+        proxies = ProxyDoor(
+            reader=self._reader, lister=self.lister, admission=admission, nodes=nodes
+        )
         evictor = Evictor(
             store=self.store,
             lister=self.lister,
@@ -212,6 +216,9 @@ class ApiServer:
                 ("pods", "exec"): connecting.command,
                 ("pods", "log"): LogDoor(self._reader, nodes).handle,
                 ("pods", "portforward"): connecting.port_forward,
+                ("pods", "proxy"): proxies.handle,
+                ("services", "proxy"): proxies.handle,
+                ("nodes", "proxy"): proxies.handle,
                 ("serviceaccounts", "token"): TokenDoor(decoder, catalog, tokens).handle,
             },
         )

@@ -3,6 +3,8 @@
 Upstream: `pkg/kubelet/kubelet_pods.go` (GetExec and its like) and `pkg/kubelet/server`.
 """
 
+import orjson
+
 from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.ports import LogOptions
 from ekslab.kube.api.streams import Backend, CommandOptions, Connected, Port, Reply, Run, Streams
@@ -67,6 +69,18 @@ class Containers(NodeLogs):
             ApiError: as `forward`.
         """
         return web.reply(self._listening(namespace, pod, port), port, request)
+
+    async def ask_agent(self, request: Backend) -> Reply:
+        """The agent's own paths: `/healthz` and `/pods`. See `NodeConnection`."""
+        path = request.path.partition("?")[0].rstrip("/")
+        if path == "/healthz":
+            return Reply(200, (("Content-Type", "text/plain; charset=utf-8"),), b"ok")
+        if path == "/pods":
+            pods = [run.item.object for run in self._machine.pods.values()]
+            body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods}
+            return Reply(200, (("Content-Type", "application/json"),), orjson.dumps(body))
+        text = b"404 page not found\n"
+        return Reply(404, (("Content-Type", "text/plain; charset=utf-8"),), text)
 
     def _listening(self, namespace: str, pod: str, port: int) -> PodRun:
         run = self._find(namespace, pod)
