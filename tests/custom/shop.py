@@ -95,6 +95,11 @@ class Shop(World):
         for _ in range(20):
             await asyncio.sleep(0)
 
+    @classmethod
+    def over(cls, shop: "Shop") -> "Shop":
+        """Another API server over the same store."""
+        return cls(asyncio.get_running_loop(), store=shop.store)
+
     @property
     def lister(self) -> Any:
         return self.server.lister
