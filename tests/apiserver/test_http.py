@@ -401,6 +401,9 @@ async def test_metrics_count_what_was_answered(site: Site):
         'scope="cluster",subresource="",verb="LIST",version="v1"} 1.0' in text
     )
     assert 'apiserver_storage_objects{resource="pods"} 0.0' in text
+    flow = '{flow_schema="exempt",priority_level="exempt"}'
+    assert f"apiserver_flowcontrol_dispatched_requests_total{flow} 2.0" in text
+    assert f"apiserver_flowcontrol_current_executing_requests{flow} 1.0" in text
 
 
 async def test_metrics_do_not_keep_names_that_are_not_served(site: Site):

@@ -10,6 +10,7 @@ from typing import Final
 
 from ekslab.kit.stalls import StallProbe
 from ekslab.kube.api.requests import ApiRequest
+from ekslab.kube.apiserver.flow_control.control import FlowControl
 from ekslab.kube.apiserver.registry import Registry
 from ekslab.kube.store.port import Store
 
@@ -41,9 +42,10 @@ class Series:
 class Metrics:
     """Counts requests and seconds; knows open requests, watches and stored objects."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(self, store: Store, registry: Registry, flow_control: FlowControl) -> None:
         self._store = store
         self._served = registry
+        self.flow_control = flow_control
         self.series: dict[_Key, Series] = {}
         self.inflight_reads = 0
         self.inflight_writes = 0

@@ -15,6 +15,7 @@ from prometheus_client.core import (
 )
 
 from ekslab.kube.api.ports import Document
+from ekslab.kube.apiserver.flow_control.control import FlowControl
 from ekslab.kube.apiserver.metrics import BUCKETS_S, Metrics
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -86,12 +87,54 @@ class _Families:
         for name, count in self._metrics.object_counts().items():
             objects.add_metric((name,), count)
         yield objects
+        yield from _flow_control(self._metrics.flow_control)
         yield GaugeMetricFamily(
             "ekslab_event_loop_stall_seconds_max",
             "Longest time the event loop was held up while requests were answered, since this was"
             " read last.",
             value=self._metrics.stalls.take_longest_s(),
         )
+
+
+def _flow_control(control: FlowControl) -> Iterator[Metric]:
+    """Upstream: `apiserver/pkg/util/flowcontrol/metrics`."""
+    prefix, both = "apiserver_flowcontrol", ("flow_schema", "priority_level")
+    executing = GaugeMetricFamily(
+        f"{prefix}_current_executing_requests",
+        "Number of requests in initial (for a WATCH) or any (for a non-WATCH) execution stage in"
+        " the API Priority and Fairness subsystem",
+        labels=both,
+    )
+    waiting = GaugeMetricFamily(
+        f"{prefix}_current_inqueue_requests",
+        "Number of requests currently pending in queues of the API Priority and Fairness subsystem",
+        labels=both,
+    )
+    dispatched = CounterMetricFamily(
+        f"{prefix}_dispatched_requests",
+        "Number of requests executed by API Priority and Fairness subsystem",
+        labels=both,
+    )
+    rejected = CounterMetricFamily(
+        f"{prefix}_rejected_requests",
+        "Number of requests rejected by API Priority and Fairness subsystem",
+        labels=(*both, "reason"),
+    )
+    for schema in control.schemas:
+        names = (schema.name, schema.level)
+        executing.add_metric(names, schema.executing)
+        waiting.add_metric(names, schema.waiting)
+        dispatched.add_metric(names, schema.dispatched)
+        for reason, count in schema.rejected.items():
+            rejected.add_metric((*names, reason), count)
+    nominal = GaugeMetricFamily(
+        f"{prefix}_nominal_limit_seats",
+        "Nominal number of execution seats configured for each priority level",
+        labels=("priority_level",),
+    )
+    for level in control.seats.levels.values():
+        nominal.add_metric((level.name,), level.nominal)
+    yield from (executing, waiting, dispatched, rejected, nominal)
 
 
 def _cumulated(counts: list[int]) -> list[tuple[str, float]]:

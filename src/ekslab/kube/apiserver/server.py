@@ -115,9 +115,9 @@ class ApiServer:
         self.clock = clock
         self.lister = StoreLister(store)
         self.registry = Registry(catalog)
-        self.metrics = Metrics(store, self.registry)
         self.health = Health(store)
         self.flow_control = FlowControl(store, clock, attributes_of)
+        self.metrics = Metrics(store, self.registry, self.flow_control)
         self._authorizer = access.authorizer
         self._reader = Reader(store)
         self._watcher = Watcher(store, clock)
