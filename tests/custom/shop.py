@@ -4,10 +4,8 @@ import asyncio
 from typing import Any
 
 from ekslab.kube.api.ports import Answer
-from ekslab.kube.api.requests import ApiRequest
 from ekslab.kube.api.resources import Resource
 from ekslab.kube.api.well_known import DEFINITIONS
-from ekslab.kube.apiserver.bootstrap import LOOPBACK_USER
 from tests.apiserver.world import World
 
 Object = dict[str, Any]
@@ -125,6 +123,3 @@ def _body(answer: Answer) -> Object:
     found = answer.item.object if answer.item is not None else answer.obj
     assert found is not None
     return found
-
-
-__all__ = ["DEFINITIONS", "LOOPBACK_USER", "ApiRequest"]

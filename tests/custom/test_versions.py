@@ -208,3 +208,17 @@ async def test_established_definitions_are_served_from_the_start(shop: Shop):
     await shop.define(definition("Widget", version(spec=obj(a=text()))))
     again = Shop.over(shop)
     assert again.server.registry.find(WIDGETS) is not None
+
+
+async def test_versions_that_a_webhook_converts_are_not_passed_off_for_each_other(shop: Shop):
+    """Where we do less than upstream, we say so: the stored version works as ever."""
+    both = definition("Widget", version("v1"), version("v2", storage=False))
+    config = {"url": "https://127.0.0.1:1/convert"}
+    webhook = {"clientConfig": config, "conversionReviewVersions": ["v1"]}
+    both["spec"]["conversion"] = {"strategy": "Webhook", "webhook": webhook}
+    await shop.define(both)
+    await shop.create(widget())
+    assert (await shop.get())["apiVersion"] == f"{GROUP}/v1"
+    refused = await shop.refusal("get", NEWER, name="w")
+    assert refused.code == 500
+    assert "conversion webhook for shop.example.com/v1, Kind=Widget failed" in refused.message
