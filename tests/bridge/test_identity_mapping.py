@@ -117,6 +117,7 @@ def test_somebody_who_is_no_instance_does_not_become_a_node() -> None:
         ),
         pytest.param({"mapRoles": "``", "mapUsers": '""'}, None, id="empty values"),
         pytest.param({"mapRoles": "{not yaml"}, None, id="unreadable"),
+        pytest.param({"mapRoles": "[" * 100_000}, None, id="deep"),
         pytest.param(
             {"mapRoles": f"- rolearn: arn:aws:iam::{ACCOUNT}:role/team/Admin\n  username: a\n"},
             None,

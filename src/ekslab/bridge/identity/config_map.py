@@ -4,6 +4,7 @@ import yaml
 
 from ekslab.bridge.identity import arns
 from ekslab.kube.api.requests import Object
+from ekslab.kube.api.schema.yaml_text import check_depth
 
 _GROUPS = ["system:bootstrappers", "system:nodes"]
 _USERNAME = "system:node:{{EC2PrivateDNSName}}"
@@ -16,7 +17,9 @@ def with_node_role(current: Object | None, role_arn: str) -> Object:
     """
     role = arns.without_path(role_arn)
     data = dict((current or {}).get("data") or {})
-    loaded = yaml.load(data.get("mapRoles") or "[]", Loader=yaml.CSafeLoader)
+    text = data.get("mapRoles") or "[]"
+    check_depth(text.encode())
+    loaded = yaml.load(text, Loader=yaml.CSafeLoader)
     rows = loaded if isinstance(loaded, list) else []
     if current is not None and any(_role_of(row) == role.lower() for row in rows):
         return current

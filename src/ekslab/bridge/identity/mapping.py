@@ -14,6 +14,7 @@ import yaml
 from ekslab.bridge.identity import arns
 from ekslab.bridge.identity.caller import Caller
 from ekslab.kube.api.requests import UserInfo
+from ekslab.kube.api.schema.yaml_text import check_depth
 
 _EMPTY_VALUES: Final = frozenset({"", '""', "''", "``"})
 _TEMPLATE: Final = re.compile(r"\{\{(\w+)\}\}")
@@ -97,8 +98,9 @@ def _list(data: Mapping[str, str], key: str) -> Sequence[Any]:
     if text in _EMPTY_VALUES:
         return ()
     try:
+        check_depth(text.encode())
         value = yaml.load(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return ()
     return value if isinstance(value, list) else ()
 

@@ -14,6 +14,7 @@ from ekslab.kube.api.errors import ApiError, bad_request
 from ekslab.kube.api.names import is_label_value, is_qualified_name
 from ekslab.kube.api.requests import Object
 
+_DIGITS_MOST: Final = 1_000
 _REMEMBERED_LONGEST: Final = 4_096
 _BINARY_OPERATORS: Final = "in, notin, =, ==, !=, gt, lt"
 _SYMBOLS: Final = frozenset("=!(),><")
@@ -228,7 +229,9 @@ def _invalid(value: str, why: str) -> str:
 
 
 def _is_int64(text: str) -> bool:
-    return bool(_INT64.fullmatch(text)) and -(2**63) <= int(text) < 2**63
+    return (
+        len(text) < _DIGITS_MOST and bool(_INT64.fullmatch(text)) and -(2**63) <= int(text) < 2**63
+    )
 
 
 class _LabelParser:

@@ -16,8 +16,9 @@ from ekslab.kube.api.ownership import managers
 from ekslab.kube.api.patches import json_patch, merge_patch, strategic
 from ekslab.kube.api.ports import Answer, PatchType
 from ekslab.kube.api.requests import ApiRequest, Object
+from ekslab.kube.api.schema.levels import is_deep, may_be_deep
 from ekslab.kube.api.schema.model import Schema
-from ekslab.kube.api.schema.syntax import syntax_error
+from ekslab.kube.api.schema.syntax import TOO_DEEP, syntax_error
 from ekslab.kube.api.schema.walking import plain
 from ekslab.kube.api.schema.yaml_text import YamlError, parse_yaml
 from ekslab.kube.apiserver.decoding import Decoder
@@ -58,10 +59,13 @@ def parse_patch(request: ApiRequest, kind: PatchType) -> Any:
     if kind is PatchType.APPLY:
         return _parsed_yaml(request.body)
     try:
-        return orjson.loads(request.body)
+        patch = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
         why = syntax_error(request.body) or str(error)
         raise bad_request(f"error decoding patch: {why}") from None
+    if may_be_deep(request.body) and is_deep(patch):
+        raise bad_request(f"error decoding patch: {TOO_DEEP}")
+    return patch
 
 
 def _parsed_yaml(raw: bytes) -> Any:
@@ -78,7 +82,13 @@ def apply_patch(kind: PatchType, obj: Object, patch: Any, schema: Schema) -> Obj
         ApiError: 400 or 422, in upstream's words.
     """
     if kind is PatchType.JSON:
-        return json_patch.apply(obj, patch)
+        try:
+            patched = json_patch.apply(obj, patch)
+        except RecursionError:
+            raise bad_request(TOO_DEEP) from None
+        if is_deep(patched):  # operations may nest what they add
+            raise bad_request(TOO_DEEP)
+        return patched
     if kind is PatchType.MERGE:
         return merge_patch.apply(obj, patch)
     return strategic.apply(obj, patch, schema)

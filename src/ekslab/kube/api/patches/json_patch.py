@@ -21,6 +21,7 @@ DEPTH_MOST: Final = 250
 """How deep a path may lead; JSON nested deeper cannot be written."""
 
 _END: Final = "-"
+_INDEX_LONGEST: Final = 20
 _INDEX: Final = re.compile(r"[+-]?[0-9]+")
 _Edit = Callable[[Any, str], Any]
 
@@ -208,7 +209,7 @@ def _same(left: Any, right: Any) -> bool:
 
 def _index(token: str, length: int) -> int:
     """An index into `length` places; negative ones count from the end."""
-    if not _INDEX.fullmatch(token):
+    if len(token) > _INDEX_LONGEST or not _INDEX.fullmatch(token):
         raise _CannotApplyError
     index = int(token)
     if not -length <= index < length:

@@ -16,6 +16,7 @@ from ekslab.kube.api.errors import ApiError, bad_request
 from ekslab.kube.api.requests import Object
 from ekslab.kube.api.schema.catalog import Catalog
 from ekslab.kube.api.schema.compiled import CompiledType, Compiler
+from ekslab.kube.api.schema.levels import is_deep, may_be_deep
 from ekslab.kube.api.schema.model import Schema
 from ekslab.kube.api.schema.scalars import Pairs, word_of
 from ekslab.kube.api.schema.syntax import TOO_DEEP, syntax_error
@@ -99,6 +100,8 @@ class Checker:
         Raises:
             ApiError: 400 in upstream's words.
         """
+        if may_be_deep(raw):
+            _check_levels(raw, kind)
         compiled = self._compiled(schema)
         fast = None if compiled is None else compiled.decode(raw)
         careless = mode is FieldValidation.IGNORE or not is_foreign
@@ -236,6 +239,15 @@ def _summary(raw: bytes) -> str:
         return "<empty>"
     head, more = raw[:_SUMMARY_BYTES], " ..." if len(raw) > _SUMMARY_BYTES else ""
     return (head.decode("utf-8", "replace") if raw[:1] == b"{" else head.hex()) + more
+
+
+def _check_levels(raw: bytes, kind: str) -> None:
+    try:
+        parsed = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return  # whoever reads it says so, and how
+    if is_deep(parsed):
+        raise unrecognized(kind, TOO_DEEP, raw)
 
 
 def parsed_pairs(raw: bytes, *, kind: str) -> Any:

@@ -10,11 +10,15 @@ from typing import Any, Final
 
 import yaml
 
+from ekslab.kube.api.schema.levels import LEVELS_MOST
 from ekslab.kube.api.schema.scalars import Pairs
 
 _LOADER: Final[type] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ALIASED_MOST: Final = 50_000  # nodes that aliases may add; goyaml has a ratio with this effect
-_DEPTH_MOST: Final = 400
+_DEPTH_MOST: Final = LEVELS_MOST
+_TOO_DEEP: Final = "yaml: exceeded max depth"
+_OPENING_MOST: Final = 1_000
+_INDENTED: Final = re.compile(rb"[-?: \t\0]{1000}")
 _TOO_MANY_ALIASES: Final = "yaml: document contains excessive aliasing"
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
@@ -64,7 +68,7 @@ class _Reader:
         """The value of one node."""
         self._depth += 1
         if self._depth > _DEPTH_MOST:
-            raise YamlError("yaml: exceeded max depth")
+            raise YamlError(_TOO_DEEP)
         try:
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node)
@@ -110,6 +114,7 @@ def parse_yaml(raw: bytes) -> tuple[Any, list[str]]:
     loader: Any = None
     reader = _Reader()
     try:
+        check_depth(raw)
         loader = _LOADER(raw)
         node = loader.get_node() if loader.check_node() else None
         value = None if node is None else reader.document(node)
@@ -120,12 +125,37 @@ def parse_yaml(raw: bytes) -> tuple[Any, list[str]]:
     except (yaml.YAMLError, UnicodeDecodeError):
         raise YamlError("yaml: control characters are not allowed") from None
     except RecursionError:
-        raise YamlError("yaml: exceeded max depth") from None
+        raise YamlError(_TOO_DEEP) from None
     finally:
         if loader is not None:
             loader.dispose()
     problems = ["yaml: unmarshal errors:\n" + "\n".join(reader.duplicates)]
     return value, problems if reader.duplicates else []
+
+
+def check_depth(raw: bytes) -> None:
+    """Make sure that a text can be composed: libyaml's composer in C calls itself for every level,
+    and a text of 100,000 brackets would end the process.
+
+    A level takes a bracket, or a column of a line's beginning; a text with few of both is not deep.
+
+    Raises:
+        YamlError: it is too deep.
+        yaml.YAMLError: it is no YAML.
+    """
+    opening = raw.count(b"[") + raw.count(b"{")
+    if opening <= _OPENING_MOST and _INDENTED.search(raw) is None:
+        return
+    depth = 0
+    for event in yaml.parse(raw, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEPTH_MOST:
+                raise YamlError(_TOO_DEEP)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.DocumentEndEvent):
+            return  # only the first counts
 
 
 def _scalar(node: Any) -> Any:

@@ -13,6 +13,7 @@ _MONTHS: Final = {
 _DAYS: Final = {
     name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))
 }
+_DIGITS_MOST: Final = 18
 _NO_NAMES: Final[Mapping[str, int]] = {}
 _FIELDS: Final = (
     (0, 59, _NO_NAMES),
@@ -73,21 +74,31 @@ def _why_not_range(text: str, low: int, high: int, known: Mapping[str, int]) -> 
         for each in (first_text, last_text) if dash else (first_text,):
             number = known.get(each.lower())
             if number is None:
-                if not re.fullmatch("[0-9]+", each):
-                    reason = f'strconv.Atoi: parsing "{each}": invalid syntax'
-                    return f"failed to parse int from {each}: {reason}"
+                wrong = _why_not_integer(each)
+                if wrong:
+                    return wrong
                 number = int(each)
             numbers.append(number)
         first, last = numbers[0], numbers[-1]
         if slash and not dash:
             last = high
     if slash:
-        if not re.fullmatch("[0-9]+", step_text):
-            reason = f'strconv.Atoi: parsing "{step_text}": invalid syntax'
-            return f"failed to parse int from {step_text}: {reason}"
+        wrong = _why_not_integer(step_text)
+        if wrong:
+            return wrong
         if int(step_text) == 0:
             return f"step of range should be a positive number: {text}"
     return _why_not_bounds(text, first, last, (low, high))
+
+
+def _why_not_integer(text: str) -> str:
+    if not re.fullmatch("[0-9]+", text):
+        wrong = "invalid syntax"
+    elif len(text) > _DIGITS_MOST:
+        wrong = "value out of range"
+    else:
+        return ""
+    return f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": {wrong}'
 
 
 def _why_not_bounds(text: str, first: int, last: int, bounds: tuple[int, int]) -> str:
