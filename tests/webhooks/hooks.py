@@ -68,7 +68,8 @@ class HookServer:
             return
         if isinstance(answer, bytes):
             if answer == HANGS:
-                await asyncio.Event().wait()
+                await exchange.wait_gone()
+                return
             exchange.answer(200, (), answer)
             return
         review = json.loads(body)

@@ -124,12 +124,15 @@ class ApiServer:
         decoder = Decoder(catalog, self.registry)
         self._webhooks = WebhookParts(
             lister=self.lister,
+            changed=store.changed,
             registry=self.registry,
             decoder=decoder,
             authorizer=access.authorizer,
             ids=ids,
         )
-        chain = AdmissionChain(with_webhooks(admission, self._webhooks))
+        chain = AdmissionChain(
+            with_webhooks(admission, self._webhooks), revision=self._webhooks.revision
+        )
         services = ServiceAllocator(self.lister, ids, cidr=config.service_cidr)
         self.kubernetes_service_ip = services.kubernetes_ip
         self.dns_service_ip = services.dns_ip

@@ -4,9 +4,9 @@ Upstream: apiserver `pkg/admission/{chain,errors,handler}.go`. First all mutatin
 then, after the object was validated, all validating phases.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from ekslab.kube.api import errors
 from ekslab.kube.api.errors import ApiError
@@ -59,19 +59,23 @@ class _Route:
 
 
 class AdmissionChain:
-    """All plugins of a server as one. Remembers which plugins want which requests."""
+    """All plugins of a server as one. Remembers which plugins want which requests, as long as
+    `revision` stays: it changes when a plugin may answer otherwise.
+    """
 
     name = "chain"
 
-    def __init__(self, plugins: Sequence[Admission]) -> None:
+    def __init__(
+        self, plugins: Sequence[Admission], *, revision: Callable[[], int] = lambda: 0
+    ) -> None:
         self._plugins = tuple(plugins)
-        # Those that change their mind, each with a `revision` that grows when they do.
-        self._changing: tuple[Any, ...] = tuple(p for p in plugins if hasattr(p, "revision"))
-        self._revision = 0
+        self._revision = revision
+        self._seen = 0
         self._routes: dict[tuple[Resource, str, Operation], _Route] = {}
 
     def handles(self, info: ResourceInfo, subresource: str, operation: Operation) -> bool:
         """Whether any plugin wants to see such requests."""
+        self._look_again()
         route = self._route(info, subresource, operation)
         return bool(route.admit or route.validate)
 
@@ -85,6 +89,7 @@ class AdmissionChain:
 
         Once more, if one of them wants what it did to be seen (upstream: `reinvocation.go`).
         """
+        self._look_again()
         route = self._route(request.info, request.request.subresource, request.operation)
         for plugin in route.admit:
             await plugin.admit(request)
@@ -99,13 +104,13 @@ class AdmissionChain:
         for plugin in route.validate:
             await plugin.validate(request)
 
-    def _route(self, info: ResourceInfo, subresource: str, operation: Operation) -> _Route:
-        revision = 0
-        for plugin in self._changing:
-            revision += plugin.revision
-        if revision != self._revision:
+    def _look_again(self) -> None:
+        revision = self._revision()
+        if revision != self._seen:
             self._routes.clear()
-            self._revision = revision
+            self._seen = revision
+
+    def _route(self, info: ResourceInfo, subresource: str, operation: Operation) -> _Route:
         key = (info.resource, subresource, operation)
         route = self._routes.get(key)
         if route is None:

@@ -1,6 +1,6 @@
 """MutatingAdmissionWebhook and ValidatingAdmissionWebhook, as the chain knows them.
 
-Which requests they want to see changes with the configurations, so they have a `revision`. As long
+Which requests they want to see changes with the configurations (`WebhookParts.revision`). As long
 as there is no configuration, nothing else of this room is loaded.
 """
 
@@ -11,12 +11,16 @@ from ekslab.kube.api.objects import Item
 from ekslab.kube.api.ports import Admission, AdmissionRequest, Operation
 from ekslab.kube.api.resources import Resource, ResourceInfo
 from ekslab.kube.apiserver.admission.chain import Plugin
-from ekslab.kube.apiserver.admission.webhooks.parts import WebhookParts
+from ekslab.kube.apiserver.admission.webhooks.parts import (
+    GROUP,
+    MUTATING,
+    VALIDATING,
+    WebhookParts,
+)
 
 if TYPE_CHECKING:
     from ekslab.kube.apiserver.admission.webhooks.configurations import Webhook
 
-_GROUP: Final = "admissionregistration.k8s.io"
 _EXEMPT: Final = frozenset(
     {
         "mutatingadmissionpolicies",
@@ -40,16 +44,10 @@ class _Webhooks(Plugin):
         self._hooks: Sequence[Webhook] = ()
         self._read = -1
 
-    @property
-    def revision(self) -> int:
-        """Changes whenever `handles` may answer otherwise."""
-        parts = self._parts
-        return parts.lister.revision(self.configurations) + parts.registry.generation
-
     def handles(self, info: ResourceInfo, subresource: str, operation: Operation) -> bool:
         """Whether a rule names such requests; never of what configures admission itself."""
         resource = info.resource
-        if resource.group == _GROUP and resource.plural in _EXEMPT:
+        if resource.group == GROUP and resource.plural in _EXEMPT:
             return False
         hooks = self._current()
         if not hooks:
@@ -77,7 +75,7 @@ class MutatingWebhooks(_Webhooks):
     """Calls mutating webhooks, one after the other."""
 
     name = "MutatingAdmissionWebhook"
-    configurations = Resource(_GROUP, "v1", "mutatingwebhookconfigurations")
+    configurations = MUTATING
 
     async def admit(self, request: AdmissionRequest) -> None:
         """Change the object as they say.
@@ -94,7 +92,7 @@ class ValidatingWebhooks(_Webhooks):
     """Calls validating webhooks, all at once."""
 
     name = "ValidatingAdmissionWebhook"
-    configurations = Resource(_GROUP, "v1", "validatingwebhookconfigurations")
+    configurations = VALIDATING
 
     async def validate(self, request: AdmissionRequest) -> None:
         """Ask them.
