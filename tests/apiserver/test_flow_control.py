@@ -279,3 +279,30 @@ async def test_a_schema_says_whether_its_level_is_there(served: World) -> None:
     await client.delete(LEVELS, "system")
     missing = f"{text} but there is no such object"
     assert await dangling("system-nodes") == ("True", "NotFound", missing)
+
+
+@pytest.mark.parametrize(
+    ("limited", "says"),
+    [
+        ({"nominalConcurrencyShares": -1}, "must be a non-negative integer"),
+        ({"lendablePercent": 101}, "must be between 0 and 100, inclusive"),
+        (
+            {"limitResponse": {"type": "Queue", "queuing": {"queues": -1}}},
+            "spec.limited.limitResponse.queuing.queues: Invalid value: -1: must be positive",
+        ),
+        (
+            {"limitResponse": {"type": "Queue", "queuing": {"queues": 2, "handSize": 3}}},
+            "should not be greater than queues (2)",
+        ),
+    ],
+)
+async def test_a_level_that_cannot_be_is_refused(world: World, limited: dict, says: str) -> None:
+    body = {
+        "apiVersion": LEVELS.api_version,
+        "kind": "PriorityLevelConfiguration",
+        "metadata": {"name": "odd"},
+        "spec": {"type": "Limited", "limited": limited},
+    }
+    error = await world.refusal("create", LEVELS, namespace="", body=body)
+    assert error.code == 422
+    assert says in error.message

@@ -77,8 +77,8 @@ class Level:
         borrows = said.get("borrowingLimitPercent")
         self.most = TOTAL if borrows is None else self.nominal + round(self.nominal * borrows / 100)
         queuing = (said.get("limitResponse") or {}).get("queuing") or {}
-        self.queues = queuing.get("queues", 0)
-        self.hand = queuing.get("handSize", 0)
+        self.queues = max(0, queuing.get("queues", 0))
+        self.hand = max(1, queuing.get("handSize", 0))
         self.length = queuing.get("queueLengthLimit", 0)
 
     def join(self, schema: FlowSchema, flow: str) -> tuple[int, _Waiter] | None:

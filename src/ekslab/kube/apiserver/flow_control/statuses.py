@@ -1,8 +1,8 @@
-"""Says in the status of every FlowSchema whether its priority level is there.
+"""Says in the status of the server's own FlowSchemas whether their priority level is there.
 
 Upstream: the part of `util/flowcontrol/apf_controller.go` that writes the condition `Dangling`.
 Level-triggered: after each change all schemas are looked at, and those that say something else are
-corrected.
+corrected. Upstream does it for those of users, too.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,6 +23,7 @@ _RESOURCE: Final = Resource("flowcontrol.apiserver.k8s.io", "v1", "flowschemas")
 _USER: Final = UserInfo("system:apiserver", (MASTERS_GROUP,))
 _MANAGER: Final = "api-priority-and-fairness-config-consumer-v1"
 _AGAIN_S: Final = 1.0
+_OURS: Final = "apf.kubernetes.io/autoupdate-spec"
 _DANGLING: Final = "Dangling"
 _PATCH_TYPE: Final = "application/strategic-merge-patch+json"
 
@@ -61,6 +62,8 @@ class FlowStatuses:
         """Write the condition of those that lack it or say something else."""
         levels = {item.name for item in self._store.published_all(LEVELS)}
         for item in self._store.published_all(SCHEMAS):
+            if _OURS not in (item.object["metadata"].get("annotations") or {}):
+                continue
             wanted = _condition(item.object, levels)
             if not _says(item.object, wanted):
                 wanted["lastTransitionTime"] = rfc3339(self._clock.now())

@@ -182,3 +182,33 @@ class PriorityLevelStrategy(Strategy):
         elif kind == "Limited" and "limited" not in spec:
             why = "must not be empty when type is Limited"
             causes.append(required("spec.limited", why))
+        for field in ("limited", "exempt"):
+            if spec.get(field) is not None:
+                _check_seats(spec[field], f"spec.{field}", causes)
+
+
+def _check_seats(said: Object, path: str, causes: list[Cause]) -> None:
+    """Upstream's `ValidateLimitedPriorityLevelConfiguration` and what it calls."""
+    shares, lent = said["nominalConcurrencyShares"], said["lendablePercent"]
+    if shares < 0:
+        why = "must be a non-negative integer"
+        causes.append(invalid(f"{path}.nominalConcurrencyShares", shares, why))
+    if not 0 <= lent <= 100:
+        why = "must be between 0 and 100, inclusive"
+        causes.append(invalid(f"{path}.lendablePercent", lent, why))
+    borrows = said.get("borrowingLimitPercent")
+    if borrows is not None and borrows < 0:
+        why = "if specified, must be a non-negative integer"
+        causes.append(invalid(f"{path}.borrowingLimitPercent", borrows, why))
+    queuing = (said.get("limitResponse") or {}).get("queuing")
+    if queuing is None:
+        return
+    where = f"{path}.limitResponse.queuing"
+    causes.extend(
+        invalid(f"{where}.{field}", queuing[field], "must be positive")
+        for field in ("queues", "queueLengthLimit", "handSize")
+        if queuing[field] <= 0
+    )
+    if queuing["handSize"] > queuing["queues"]:
+        why = f"should not be greater than queues ({queuing['queues']})"
+        causes.append(invalid(f"{where}.handSize", queuing["handSize"], why))
