@@ -155,6 +155,23 @@ async def test_damage_in_the_middle_is_told_and_never_taken_for_the_end(
         small_store(tmp_path)
 
 
+async def test_a_missing_beginning_is_told(tmp_path: Path) -> None:
+    store = small_store(tmp_path, history_events=1_000)
+    for number in range(300):
+        await write(store, f"n{number}", number)
+    oldest = store._journal._log.segments[0]  # type: ignore[attr-defined]
+    await store.close()
+    data = oldest.path.read_bytes()
+    oldest.path.unlink()
+    for _ in range(2):
+        with pytest.raises(StoreFormatError, match=f"missing, from {oldest.number:010}"):
+            small_store(tmp_path)
+    oldest.path.write_bytes(data)
+    store = small_store(tmp_path)
+    assert len(state(store)) == 300
+    await store.close()
+
+
 async def test_what_was_deleted_never_comes_back_however_the_log_is_cleaned(
     tmp_path: Path,
 ) -> None:

@@ -116,6 +116,11 @@ class LogJournal:
     def recover(self) -> Recovered:
         """Read everything, and begin a new life of the store."""
         whole = self._whole
+        oldest = self._log.segments[0]
+        if self._log.newest is not None and oldest.number > whole.first:
+            self._log.close()
+            missing = f"of the store in {self._directory} the segments before {oldest.path.name}"
+            raise StoreFormatError(f"{missing} are missing, from {whole.first:010}.log on")
         while self._log.segments[0].number < whole.first:
             self._log.drop_oldest()
         with self._explained("read"):
