@@ -161,6 +161,14 @@ async def test_a_login_token_lives_fifteen_minutes_whatever_its_expires_says(
     assert (await lab.cloud.endpoint.handle(request)).status == status
 
 
+async def test_an_expiry_without_end_is_malformed(lab: Lab) -> None:
+    request = presigned(lab)
+    before, _, rest = request.query.partition("X-Amz-Expires=")
+    query = f"{before}X-Amz-Expires={'9' * 5_000}&{rest.partition('&')[2]}"
+    answer = await lab.cloud.endpoint.handle(dataclasses.replace(request, query=query))
+    assert 400 <= answer.status < 500
+
+
 async def _assumed(lab: Lab, **parameters: object) -> tuple[int, str]:
     answer = await lab.query("sts", "AssumeRole", **parameters)
     return answer.status, answer.body.decode()

@@ -72,7 +72,7 @@ def _from_query(shape: Any, values: list[str] | None, name: str) -> Any:
         return values
     text = values[0]
     if shape.type_name in {"integer", "long"}:
-        if not re.fullmatch(r"-?\d+", text):
+        if not re.fullmatch(r"-?\d{1,19}", text):
             raise invalid_parameter(f"Value '{text}' at '{name}' is not a number")
         return int(text)
     if shape.type_name == "boolean":

@@ -26,6 +26,7 @@ from ekslab.cloud.ports import AwsRequest
 ALGORITHM = "AWS4-HMAC-SHA256"
 HEADER_SKEW_S = 300.0
 STS_PRESIGNED_LIFE_S = 900.0
+_DIGITS_MAX = 20
 _PRESIGNED_LIFE_S_MAX = 604_800
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -225,7 +226,7 @@ def _read_query_form(parameters: Mapping[str, str]) -> Signed:
     expires = parameters.get("x-amz-expires", "900")
     if not _DATE.fullmatch(amz_date) or not expires.isdecimal():
         raise DoorFault(Refusal.MALFORMED, "X-Amz-Date or X-Amz-Expires is malformed.")
-    if int(expires) > _PRESIGNED_LIFE_S_MAX:
+    if len(expires) > _DIGITS_MAX or int(expires) > _PRESIGNED_LIFE_S_MAX:
         raise DoorFault(Refusal.MALFORMED, "X-Amz-Expires must be less than a week (in seconds)")
     return _assemble(
         credential,

@@ -19,6 +19,7 @@ from ekslab.cloud.ports import AwsRequest, AwsResponse
 from ekslab.cloud.sessions import Session, Sessions
 from ekslab.kit.clock import rfc3339
 
+_DIGITS_MAX = 20
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::(\d{12}):role/(.+)")
@@ -226,7 +227,7 @@ def _validation(value: Any, name: str, constraint: str) -> AwsFault:
 
 def _duration(parameters: Mapping[str, str], *, default_s: int, least_s: int, most_s: int) -> int:
     text = parameters.get("DurationSeconds", str(default_s))
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > _DIGITS_MAX:
         raise AwsFault("MalformedInput", "DurationSeconds is no number.")
     duration_s = int(text)
     if duration_s < least_s:
