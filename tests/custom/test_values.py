@@ -1,6 +1,7 @@
 """Custom objects against their schema, in upstream's words."""
 # ruff: noqa: E501 - a table
 
+import json
 from typing import Any
 
 import pytest
@@ -132,3 +133,11 @@ async def test_objects_within_objects_say_what_they_are(shop: Shop):
         "spec.template.apiVersion",
         "spec.template.kind",
     ]
+
+
+async def test_numbers_that_no_64_bits_hold_become_floats_as_in_go(shop: Shop):
+    await shop.define(definition("Widget", version(spec={"type": "number"})))
+    body = json.dumps(widget(spec=2**70)).replace('"spec"', '"spec": 1, "spec"')
+    made = await shop.ask("create", WIDGETS, body=body.encode())
+    assert made.item is not None
+    assert made.item.object["spec"] == float(2**70)

@@ -57,6 +57,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, FloatText):
         return float(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return float(str(value))  # what no 64 bits hold is a float in Go
     return _text(value) if isinstance(value, str) else value
 
 
