@@ -19,6 +19,7 @@ from ekslab.kube.apiserver.kinds.field_errors import (
 )
 from ekslab.kube.apiserver.kinds.labels import validate_label_selector
 from ekslab.kube.apiserver.kinds.strategy import Strategy, Traits
+from ekslab.kube.apiserver.kinds.webhook_clients import validate_client
 
 Part = Mapping[str, Any]
 
@@ -98,12 +99,7 @@ def _validate_webhook(webhook: Part, at: str, causes: list[Cause]) -> None:
         causes.append(invalid(f"{at}.timeoutSeconds", seconds, why))
     for field in ("namespaceSelector", "objectSelector"):
         causes.extend(validate_label_selector(webhook.get(field), f"{at}.{field}"))
-    config = webhook.get("clientConfig") or {}
-    if ("url" in config) == ("service" in config):
-        causes.append(required(f"{at}.clientConfig", "exactly one of url or service is required"))
-    elif "url" in config and not config["url"].startswith("https://"):
-        why = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
-        causes.append(invalid(f"{at}.clientConfig.url", config["url"], why))
+    validate_client(webhook.get("clientConfig") or {}, f"{at}.clientConfig", causes)
 
 
 def validate_rule(rule: Part, at: str, causes: list[Cause]) -> None:

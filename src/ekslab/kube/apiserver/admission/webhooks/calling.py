@@ -77,7 +77,11 @@ class Caller:
             CallError: there is none, or it is no success.
         """
         query = f"?timeout={timeout_s}s"
-        url = _url(config) + query
+        try:
+            url = _url(config) + query
+        except (KeyError, ValueError):
+            why = "webhook configuration must have either service or URL"
+            raise CallError(f"could not get REST client: {why}") from None
         try:
             target = self._target(config, query)
         except services.UnreachableError as error:
