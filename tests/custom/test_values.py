@@ -141,3 +141,16 @@ async def test_numbers_that_no_64_bits_hold_become_floats_as_in_go(shop: Shop):
     made = await shop.ask("create", WIDGETS, body=body.encode())
     assert made.item is not None
     assert made.item.object["spec"] == float(2**70)
+
+
+async def test_rules_are_checked_when_the_rest_is_right(shop: Shop):
+    rule = {"rule": "self.low <= self.high", "message": "low is above high"}
+    spec = {**obj(low=integer(), high=integer()), "x-kubernetes-validations": [rule]}
+    await shop.define(definition("Widget", version(spec=spec)))
+    await shop.create(widget(spec={"low": 1, "high": 2}))
+    refused = await shop.refusal("create", WIDGETS, body=widget("x", spec={"low": 3, "high": 2}))
+    assert refused.message.endswith("low is above high")
+    refused = await shop.refusal("create", WIDGETS, body=widget("x", spec={"low": "a", "high": 2}))
+    assert "some validation rules were not checked because the object was invalid" in (
+        refused.message
+    )

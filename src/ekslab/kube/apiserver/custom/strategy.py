@@ -154,7 +154,4 @@ def _compiled_rules(wire: Mapping[str, Any]) -> "Validator | None":
         return None
     from ekslab.kube.api.cel.rules import compile_rules
 
-    try:
-        return compile_rules(wire)
-    except NotImplementedError:
-        return None
+    return compile_rules(wire)
