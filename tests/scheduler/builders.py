@@ -3,7 +3,6 @@
 from typing import Any
 
 from ekslab.kube.api.requests import Object
-from ekslab.kube.scheduler import kernel
 from ekslab.kube.scheduler.diagnosis import diagnose
 from ekslab.kube.scheduler.state import ClusterState, Placed, node_shape
 from ekslab.kube.scheduler.templates import Template, parse
@@ -96,7 +95,7 @@ def fits(state: ClusterState, wanted: Object | Template) -> list[str]:
 
 def best(state: ClusterState, wanted: Object | Template) -> list[str]:
     template = wanted if isinstance(wanted, Template) else parse(wanted)
-    rows = kernel.best_rows(state.evaluator.scores(template))
+    rows = state.evaluator.best_rows(template)
     return sorted(state.columns.name(int(row)) for row in rows)
 
 

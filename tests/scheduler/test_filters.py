@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.scheduler.builders import HOST, ZONE, fits, node, pod, put, why, world
+from tests.scheduler.builders import HOST, ZONE, best, fits, node, pod, put, why, world
 
 
 def required(*terms: dict[str, Any]) -> dict[str, Any]:
@@ -262,3 +262,30 @@ def test_the_message_says_why_in_upstreams_words(wanted: Any, message: str) -> N
 
 def test_without_nodes_the_message_says_so() -> None:
     assert why(world(), pod()) == "no nodes available to schedule pods"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pytest.param({"cpu": "1"}, id="fits"),
+        pytest.param({"cpu": "4"}, id="no room"),
+        pytest.param({"host_port": 80}, id="port taken"),
+        pytest.param({"labels": {"app": "lonely"}}, id="unwelcome"),
+        pytest.param({"nodeSelector": {"disk": "hdd"}}, id="not selected"),
+        pytest.param({"topologySpreadConstraints": spread(ZONE)}, id="spread"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a", "tainted", "cordoned", "nowhere"])
+def test_a_pod_for_one_node_is_judged_there_as_among_all(wanted: Any, name: str) -> None:
+    state = world(
+        node("a", zone="one", labels={"disk": "ssd"}),
+        node("tainted", zone="one", taints=[TAINT]),
+        node("cordoned", zone="one", unschedulable=True),
+        node("other", zone="two"),
+    )
+    lonely = {"topologyKey": HOST, "labelSelector": {"matchLabels": {"app": "lonely"}}}
+    repels = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [lonely]}}
+    put(state, "a", pod("there", cpu="1", host_port=80, affinity=repels, labels={"app": "web"}))
+    field = {"key": "metadata.name", "operator": "In", "values": [name]}
+    one = {"labels": {"app": "web"}, **wanted, "affinity": required({"matchFields": [field]})}
+    assert best(state, pod(**one)) == fits(state, pod(**one))

@@ -7,7 +7,7 @@ only for templates that have it. Order of filters is upstream's default plugin o
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -94,6 +94,29 @@ class Evaluator:
         if not feasible.all():
             total[~feasible] = kernel.INFEASIBLE
         return total
+
+    def best_rows(self, template: Template) -> Ints:
+        """Rows with the best score, lowest first; empty if the pod fits nowhere.
+
+        A pod that can only go to one node, as every daemon pod, is not compared with the others
+        (upstream: PreFilterResult of NodeAffinity).
+        """
+        if template.pinned is not None and len(template.pinned) == 1 and not template.terms:
+            row = self._columns.row_of.get(next(iter(template.pinned)))
+            if row is not None and self._fits_alone(template, row):
+                return np.array([row])
+        return kernel.best_rows(self.scores(template))
+
+    def _fits_alone(self, template: Template, row: int) -> bool:
+        """Whether one row passes every filter, where none looks at other rows."""
+        if any(term.hard for term in template.spread) or self.held(template):
+            return False
+        if row in self._ports.taken_rows(template.ports):
+            return False
+        if not self.static(template, np.array([row])).passes[0]:
+            return False
+        wanted = self._columns.vector(template.requests).tolist()
+        return self._local_score(row, wanted, template.scored) >= 0
 
     def feasible(self, template: Template, judgement: Judgement) -> Flags | None:
         """Rows that pass all filters; None if only `judgement.local` decides."""
@@ -331,13 +354,16 @@ class Evaluator:
         if not known.passes[row]:
             known.local[row] = kernel.INFEASIBLE
             return
+        known.local[row] = self._local_score(row, known.wanted_list, known.scored_list)
+
+    def _local_score(self, row: int, wanted: Sequence[int], scored: Sequence[int]) -> int:
         columns = self._columns
-        known.local[row] = kernel.local_score_of_one(
+        return kernel.local_score_of_one(
             columns.allocatable[:, row].tolist(),
             columns.requested[:, row].tolist(),
             columns.nonzero[:, row].tolist(),
-            known.wanted_list,
-            known.scored_list,
+            wanted,
+            scored,
         )
 
     def _counted(self, term: SpreadTerm, judgement: Judgement) -> Flags:

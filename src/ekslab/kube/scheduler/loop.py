@@ -21,7 +21,6 @@ from ekslab.kube.api.requests import Object
 from ekslab.kube.api.well_known import NAMESPACES, NODES, PODS
 from ekslab.kube.client.informers import InformerFactory
 from ekslab.kube.runtime.events import EventRecorder
-from ekslab.kube.scheduler import kernel
 from ekslab.kube.scheduler.diagnosis import Diagnosis, diagnose
 from ekslab.kube.scheduler.informed import Surroundings
 from ekslab.kube.scheduler.preemption import Preemption, preempt
@@ -144,7 +143,7 @@ class Scheduler:
             found.plugins["VolumeBinding"] = 1
             return self._fail(waiting, template, found)
         self.state.remove(_RESERVED + item.uid)
-        rows = kernel.best_rows(self.state.evaluator.scores(template))
+        rows = self.state.evaluator.best_rows(template)
         if not len(rows):
             return self._fail(waiting, template, diagnose(self.state, template))
         row = int(rows[0] if len(rows) == 1 else rows[self._rng.integer(0, len(rows) - 1)])

@@ -63,6 +63,8 @@ class DaemonSetController(Controller[Key]):
             self.queue.add_after(item.key, _gather_s(count))
 
     def _pod_changed(self, old: PodFacts | None, new: PodFacts | None) -> None:
+        if old is not None and new is not None and _is_alike(old, new):
+            return
         pod = new or old
         assert pod is not None
         if pod.owner_kind != "DaemonSet":
@@ -231,6 +233,19 @@ class DaemonSetController(Controller[Key]):
             except ApiError as error:
                 if error.code != 404:
                     raise
+
+
+def _is_alike(old: PodFacts, new: PodFacts) -> bool:
+    """Whether a daemon set that looks at its pods sees no difference."""
+    return (
+        old.is_ready == new.is_ready
+        and old.ready_since_s == new.ready_since_s
+        and old.phase == new.phase
+        and old.is_deleting == new.is_deleting
+        and old.node_name == new.node_name
+        and old.owner_uid == new.owner_uid
+        and old.labels == new.labels
+    )
 
 
 def _gather_s(count: int) -> float:

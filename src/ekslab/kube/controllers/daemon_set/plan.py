@@ -6,6 +6,7 @@ Rules of upstream `pkg/controller/daemon/{daemon_controller,update}.go` and
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from ekslab.kube.api.placement import (
@@ -58,7 +59,7 @@ class Wishes:
     max_surge: int | str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scene:
     """All a decision looks at: wishes, nodes, the set's pods by node, the current template."""
 
@@ -67,6 +68,11 @@ class Scene:
     by_node: Mapping[str, Sequence[PodFacts]]
     current_hash: str
     now_s: float
+
+    @cached_property
+    def verdicts(self) -> Sequence[tuple[NodeView, bool, bool]]:
+        """Each node, whether a pod should be made there, and whether one may stay there."""
+        return [(node, *should_run(self.wanted, node)) for node in self.nodes]
 
 
 @dataclass(slots=True)
@@ -141,10 +147,9 @@ def manage(scene: Scene) -> Plan:
     """One pod on each node that should run one; none elsewhere (upstream: manage)."""
     decided = Plan()
     known = set()
-    for node in scene.nodes:
+    for node, runs, stays in scene.verdicts:
         known.add(node.name)
         pods = scene.by_node.get(node.name, ())
-        runs, stays = should_run(scene.wanted, node)
         if runs and not pods:
             decided.create.append(node.name)
         elif stays:
@@ -176,8 +181,8 @@ def _keep_one(decided: Plan, scene: Scene, pods: Sequence[PodFacts]) -> None:
         return
     running.sort(key=lambda pod: (not pod.node_name, pod.created_s, pod.name))
     if scene.wanted.max_surge not in {0, "0%"}:
-        news = [pod for pod in running if pod.labels.get(HASH_LABEL) == scene.current_hash]
-        olds = [pod for pod in running if pod.labels.get(HASH_LABEL) != scene.current_hash]
+        news = [pod for pod in running if not _is_old(pod, scene)]
+        olds = [pod for pod in running if _is_old(pod, scene)]
         if len(news) == 1 and len(olds) == 1:
             # The old one goes when the new one is available.
             if news[0].is_available(scene.wanted.min_ready_s, scene.now_s):
@@ -189,7 +194,9 @@ def _keep_one(decided: Plan, scene: Scene, pods: Sequence[PodFacts]) -> None:
 def roll(scene: Scene) -> Plan:
     """Replace pods of older templates, `maxUnavailable` at a time (upstream: rollingUpdate)."""
     decided = Plan()
-    desired = [node for node in scene.nodes if should_run(scene.wanted, node)[0]]
+    if not any(_is_old(pod, scene) for pods in scene.by_node.values() for pod in pods):
+        return decided
+    desired = [node for node, runs, _ in scene.verdicts if runs]
     surge = _scaled(scene.wanted.max_surge, len(desired), round_up=True)
     most = _scaled(scene.wanted.max_unavailable, len(desired), round_up=True)
     if not surge and not most:
@@ -198,8 +205,8 @@ def roll(scene: Scene) -> Plan:
     surging: list[str] = []
     for node in desired:
         pods = [pod for pod in scene.by_node.get(node.name, ()) if not pod.is_terminal]
-        news = [pod for pod in pods if pod.labels.get(HASH_LABEL) == scene.current_hash]
-        olds = [pod for pod in pods if pod not in news]
+        news = [pod for pod in pods if not _is_old(pod, scene)]
+        olds = [pod for pod in pods if _is_old(pod, scene)]
         available = [pod for pod in pods if pod.is_available(scene.wanted.min_ready_s, scene.now_s)]
         if not any(not pod.is_deleting for pod in available):
             unavailable += 1
@@ -223,6 +230,10 @@ def roll(scene: Scene) -> Plan:
     return decided
 
 
+def _is_old(pod: PodFacts, scene: Scene) -> bool:
+    return pod.labels.get(HASH_LABEL) != scene.current_hash
+
+
 def _is_surging(pods: Sequence[PodFacts], current_hash: str) -> bool:
     hashes = {pod.labels.get(HASH_LABEL) == current_hash for pod in pods if not pod.is_deleting}
     return len(hashes) == 2
@@ -238,8 +249,7 @@ def _scaled(value: int | str, total: int, *, round_up: bool) -> int:
 def status(daemon_set: Object, scene: Scene) -> Object:
     """The status. Four of its counts are always there, zeros of the others are left out."""
     desired = current = misscheduled = ready = available = updated = 0
-    for node in scene.nodes:
-        runs, _ = should_run(scene.wanted, node)
+    for node, runs, _ in scene.verdicts:
         pods = scene.by_node.get(node.name, ())
         desired += runs
         if not pods:

@@ -21,7 +21,6 @@ STALE_AFTER_S: Final = 120.0
 
 _ALLOWED: Final = "DisruptionAllowed"
 _TARGET: Final = "DisruptionTarget"
-_TARGET_BYTES: Final = b'"DisruptionTarget"'  # told from the bytes: few pods have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def _with_condition(
 
 def stale_in_s(pod: PodFacts, now_s: float) -> float | None:
     """In how many seconds the pod's DisruptionTarget condition is stale; None if it has none."""
-    if _TARGET_BYTES not in pod.item.segments[2] or pod.is_terminal or pod.is_deleting:
+    if pod.is_terminal or pod.is_deleting:
         return None
     target = condition(pod.item.object, _TARGET)
     if target is None or target.get("status") != "True":

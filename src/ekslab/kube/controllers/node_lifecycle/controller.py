@@ -5,6 +5,7 @@ every five seconds; here a node that was just heard of is looked at when its gra
 so that thousands of healthy nodes cost next to nothing.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,6 +40,32 @@ class _Allowance:
     at_s: float
 
 
+class _Census:
+    """How many nodes each zone has, and how many of them are Ready: counted as they change, for
+    each node that joins asks.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: Counter[str] = Counter()
+        self._ready: Counter[str] = Counter()
+
+    def enter(self, known: _Known, sign: int = 1) -> None:
+        self._nodes[known.zone] += sign
+        if known.ready == "True":
+            self._ready[known.zone] += sign
+
+    def leave(self, known: _Known) -> None:
+        self.enter(known, -1)
+
+    @property
+    def has_ready(self) -> bool:
+        return any(self._ready.values())
+
+    def of(self, zone: str) -> tuple[int, int]:
+        """Ready nodes of a zone, and all of them."""
+        return self._ready[zone], self._nodes[zone]
+
+
 class NodeLifecycleController(Controller[str]):
     """Notices nodes that fall silent, and taints them."""
 
@@ -48,6 +75,7 @@ class NodeLifecycleController(Controller[str]):
         super().__init__(tools)
         self._pods = pods
         self._known: dict[str, _Known] = {}
+        self._census = _Census()
         self._allowances: dict[str, _Allowance] = {}
         self._is_all_lost = False
         self._nodes = self.watch(NODES, self._node_changed)
@@ -69,20 +97,26 @@ class NodeLifecycleController(Controller[str]):
         heartbeat = ready.get("lastHeartbeatTime", "") if ready is not None else ""
         known = self._known.get(new.name)
         if known is None or known.uid != new.uid:
+            if known is not None:
+                self._census.leave(known)
             zone = plan.zone(new.labels)
             known = _Known(new.uid, zone, self.clock.now(), heartbeat)
             self._known[new.name] = known
+            self._census.enter(known)
             self._say(new, "RegisteredNode", f"Registered Node {new.name} in Controller")
         elif heartbeat != known.heartbeat:
             known.heartbeat = heartbeat
             known.heard_s = self.clock.now()
+        self._census.leave(known)
         known.zone = plan.zone(new.labels)
+        self._census.enter(known)
         self.queue.add(new.name)
 
     def _forget(self, node: Item) -> None:
         known = self._known.get(node.name)
         if known is not None and known.uid == node.uid:
             del self._known[node.name]
+            self._census.leave(known)
             self._say(node, "RemovingNode", f"Removing Node {node.name} from Controller")
 
     def _say(self, node: Item, reason: str, what: str) -> None:
@@ -108,12 +142,17 @@ class NodeLifecycleController(Controller[str]):
         return Result(requeue_after_s=min(verdict.next_look_s, wait_s))
 
     def _note_ready(self, item: Item, known: _Known, ready: str) -> None:
+        if self._known.get(item.name) is not known:
+            return  # the node went while we looked
         if known.ready == "True" and ready != "True":
             message = f"Node {item.name} status is now: NodeNotReady"
             about = {"kind": "Node", "apiVersion": "v1", "name": item.name, "uid": item.uid}
             self.events.event(about, "Normal", "NodeNotReady", message)
-        known.ready = ready
-        is_all_lost = all(one.ready != "True" for one in self._known.values())
+        if ready != known.ready:
+            self._census.leave(known)
+            known.ready = ready
+            self._census.enter(known)
+        is_all_lost = not self._census.has_ready
         if is_all_lost != self._is_all_lost:
             self._is_all_lost = is_all_lost
             for name in list(self._known):
@@ -147,10 +186,9 @@ class NodeLifecycleController(Controller[str]):
 
     def _wait_for_allowance_s(self, zone: str, now_s: float) -> float:
         """Take one token of the zone and return 0; or how long until there is one."""
-        members = [one for one in self._known.values() if one.zone == zone]
-        ready = sum(1 for one in members if one.ready == "True")
-        state = plan.zone_state(ready, len(members) - ready)
-        rate = plan.evictions_per_s(state, len(members))
+        ready, members = self._census.of(zone)
+        state = plan.zone_state(ready, members - ready)
+        rate = plan.evictions_per_s(state, members)
         allowance = self._allowances.setdefault(zone, _Allowance(1.0, now_s))
         allowance.tokens = min(1.0, allowance.tokens + (now_s - allowance.at_s) * rate)
         allowance.at_s = now_s
