@@ -15,7 +15,7 @@ nothing. Order, back-off and events are those of kubelet (`kuberuntime_manager.g
 import hashlib
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ekslab.kube.node.images import NodeImages, full_image
 from ekslab.kube.node.plan import ContainerPlan, Failure, PodPlan, Probe, Role
@@ -47,8 +47,7 @@ class Step(Enum):
     DONE = "done"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """An event to record about the pod, or (`field_path`) one of its containers."""
 
     type: str
@@ -109,8 +108,7 @@ class Surroundings:
     images: NodeImages
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
+class _Turn(NamedTuple):
     """One call of `advance`."""
 
     plan: PodPlan

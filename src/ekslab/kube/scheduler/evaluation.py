@@ -254,14 +254,12 @@ class Evaluator:
         selection = template.selection
         if selection.is_trivial:
             return np.ones(len(rows), np.bool_)
-        if template.pinned is not None:
-            wanted = [self._columns.row_of.get(name, -1) for name in template.pinned]
-            chosen = np.isin(rows, wanted)
-        else:
-            chosen = np.ones(len(rows), np.bool_)
-        for place in np.flatnonzero(chosen):
-            shape = self._columns.shapes[rows[place]]
-            chosen[place] = shape is not None and selection.matches(shape.labels, shape.name)
+        chosen = np.zeros(len(rows), np.bool_)
+        for place, row in enumerate(rows.tolist()):
+            shape = self._columns.shapes[row]
+            if shape is None or (template.pinned is not None and shape.name not in template.pinned):
+                continue
+            chosen[place] = selection.matches(shape.labels, shape.name)
         return chosen
 
     def _preference(self, template: Template, rows: Ints) -> Ints:
