@@ -229,7 +229,8 @@ PATHS = [
     ("a limit that is none", "GET", MAPS + "?limit=x", 400, "BadRequest",
      'strconv.ParseInt: parsing "x": invalid syntax'),
     ("a continue token that is none", "GET", MAPS + "?limit=1&continue=***", 400, "BadRequest",
-     "invalid continue token: continue key is not valid"),
+     ("invalid continue token: continue key is not valid: illegal base64 data at input byte"
+      " 0")),
     ("a resourceVersion that is none", "GET", MAPS + "?resourceVersion=abc", 400, "BadRequest",
      ('invalid resource version: resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing'
       ' "abc": invalid syntax')),
