@@ -24,6 +24,8 @@ _END: Final = "-"
 _INDEX_LONGEST: Final = 20
 _INDEX: Final = re.compile(r"[+-]?[0-9]+")
 _Edit = Callable[[Any, str], Any]
+_GONE: Final = object()
+"""Stands for a document that was removed as a whole; null is there."""
 
 
 class _CannotApplyError(Exception):
@@ -132,6 +134,8 @@ def _get(node: Any, path: Sequence[str]) -> Any:
             node = node[_index(token, len(node))]
         else:
             raise _CannotApplyError
+    if node is _GONE:
+        raise _CannotApplyError
     return node
 
 
@@ -141,7 +145,7 @@ def _at(node: Any, path: Sequence[str], edit: _Edit) -> Any:
     """
     if not path:
         # The whole document: seen as the one member of an outer container.
-        return edit({"": node}, "").get("")
+        return edit({} if node is _GONE else {"": node}, "").get("", _GONE)
     token, *rest = path
     if not rest:
         return edit(node, token)
