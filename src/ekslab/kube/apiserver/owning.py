@@ -7,6 +7,7 @@ stands which parts of an object a door lets its caller own (upstream: `GetResetF
 from typing import Any
 
 from ekslab.kit.clock import Clock, rfc3339
+from ekslab.kube.api.errors import ApiError
 from ekslab.kube.api.ownership import managers
 from ekslab.kube.api.requests import ApiRequest, Object
 from ekslab.kube.apiserver.options import WriteOptions
@@ -44,11 +45,18 @@ class Owning:
         old: Object,
         obj: Object,
     ) -> list[Any]:
-        """The list of a changed object; `obj` has what the caller may not change from `old`."""
+        """The list of a changed object; `obj` has what the caller may not change from `old`.
+
+        A list that the client hands in counts on the object itself only, and only if it can be
+        understood (upstream: `decodeLiveOrNew`). An object without managers gets none until
+        somebody applies (`skipNonAppliedManager`).
+        """
         live = old["metadata"].get("managedFields") or []
         given = obj["metadata"].get("managedFields")
-        if given is not None and given is not live and given != live:
-            live = managers.canonical(given) if any(given) else []
+        if given and not subresource and given is not live and given != live:
+            live = _understood(given, live)
+        if not live:
+            return []
         return managers.after_update(
             served.schema,
             old,
@@ -59,3 +67,13 @@ class Owning:
             subresource=subresource,
             time=rfc3339(self._clock.now()),
         )
+
+
+def _understood(given: list[Any], live: list[Any]) -> list[Any]:
+    """The client's list; nothing where it resets, the live one where it makes no sense."""
+    if not any(given):
+        return []
+    try:
+        return managers.canonical(given)
+    except ApiError:
+        return live

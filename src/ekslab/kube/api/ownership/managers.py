@@ -12,6 +12,7 @@ from functools import reduce
 from typing import Any, Final
 
 from ekslab.kube.api.errors import ApiError, bad_request
+from ekslab.kube.api.ownership import client_side
 from ekslab.kube.api.ownership.comparing import Comparison, compare, of
 from ekslab.kube.api.ownership.fieldset import LEAF, BadFieldsError, FieldSet
 from ekslab.kube.api.ownership.merging import merged, problems, pruned
@@ -22,7 +23,10 @@ UPDATERS_MOST: Final = 10
 """Managers of updates that are told apart; the oldest beyond become `ancient-changes`."""
 
 _ANCIENT: Final = "ancient-changes"
+_BEFORE_APPLIES: Final = "before-first-apply"
+"""Who owns what was there already when somebody applies to an object without managers."""
 _IDENTITY: Final = ("apiVersion", "kind")
+_NONE: Final = FieldSet()
 _NAME: Final = FieldSet({"f:metadata": {"f:name": {}}})
 """Every configuration claims the name, though it is not shown: metadata is never pruned away."""
 
@@ -169,6 +173,11 @@ def apply(
             value and `force` is off; 400 for a configuration that cannot be applied.
     """
     _check(config, schema, api_version)
+    if live is not None and not managed:
+        managed = after_update(
+            schema, None, live, [], manager=_BEFORE_APPLIES, api_version=api_version,
+            subresource=subresource, time=time,
+        )  # fmt: skip
     entries = [_Entry.kept(each) for each in managed]
     claimed = of(config, schema)
     mine = _Entry(manager, "Apply", api_version, subresource, time, claimed)
@@ -183,8 +192,14 @@ def apply(
         obj = pruned(obj, before.fields.tree, owned.tree, schema)
 
     change = compare(live, obj, schema)
+    by_kubectl = live is not None and manager == client_side.MANAGER
     if not force:
-        _refuse_conflicts(others, change)
+        given_up = _NONE
+        if by_kubectl:
+            given_up = client_side.unchanged_since(live or {}, schema, api_version)
+        _refuse_conflicts(others, change.taken.difference(given_up))
+    if by_kubectl:
+        obj = client_side.followed(obj, config)
     remaining = _lose(others, change)
     unchanged = not change.taken and not change.removed
     if before is not None and unchanged and before.fields == claimed:
@@ -211,12 +226,12 @@ def _check(config: Object, schema: Schema, api_version: str) -> None:
     )
 
 
-def _refuse_conflicts(others: Sequence[_Entry], change: Comparison) -> None:
-    """Raise upstream's 409 if the change takes fields from other managers."""
+def _refuse_conflicts(others: Sequence[_Entry], taken: FieldSet) -> None:
+    """Raise upstream's 409 if fields are taken from other managers."""
     conflicts = sorted(
         (entry.describe(), path)
         for entry in others
-        for path in entry.fields.intersection(change.taken).paths()
+        for path in entry.fields.intersection(taken).paths()
     )
     if not conflicts:
         return
