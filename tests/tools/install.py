@@ -26,7 +26,7 @@ class MissingToolError(Exception):
 
 
 def ensure_all() -> None:
-    """Make sure that kubectl, aws and wrk's stand-ins are there."""
+    """Make sure that kubectl and aws are there."""
     BIN.mkdir(parents=True, exist_ok=True)
     ensure_kubectl()
     ensure_aws()
