@@ -20,6 +20,11 @@ LIMITS: dict[str, tuple[Object, Any, list[str]]] = {
     "exclusive": (integer(minimum=1, exclusiveMinimum=True), 1, ["Invalid value: 1: spec in body should be greater than 1"]),
     "multiple": (integer(multipleOf=5), 7, ["Invalid value: 7: spec in body should be a multiple of 5"]),
     "pattern": (text(pattern="^a+$"), "b", ["Invalid value: \"b\": spec in body should match '^a+$'"]),
+    "a pattern that backtracking would try for ages": (
+        text(pattern="^(a+)+$"),
+        "a" * 40 + "b",
+        [f"Invalid value: \"{'a' * 40}b\": spec in body should match '^(a+)+$'"],
+    ),
     "pattern to the end": (text(pattern="^a$"), "a\n", ["Invalid value: \"a\\n\": spec in body should match '^a$'"]),
     "too short": (text(minLength=1), "", ['Invalid value: "": spec in body should be at least 1 chars long']),
     "too long": (text(maxLength=2), "abc", ["Too long: may not be more than 2 bytes"]),

@@ -24,6 +24,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ekslab.kit.rng import secret_bytes
 from ekslab.kube.store.log import open_store
 from ekslab.kube.store.memory import MemoryStore
 from ekslab.kube.store.port import Key, StoreError, StoreFormatError
@@ -54,7 +55,7 @@ class SecretCipher:
     def seal(self, key: Key, plain: bytes) -> bytes:
         """The bytes to keep: prefix with the key's name, nonce, ciphertext, tag."""
         # Of the system and not of a seed: a nonce that comes again gives the key stream away.
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = secret_bytes(_NONCE_BYTES)
         return b"".join((self._prefix, nonce, self._writer.encrypt(nonce, plain, _bound_to(key))))
 
     def unseal(self, key: Key, sealed: bytes) -> bytes:

@@ -7,14 +7,14 @@ selves by field and, in lists of type map, by key. Upstream: kube-openapi `pkg/v
 and `errors/schema.go`, apiextensions-apiserver `pkg/apiserver/validation`.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
+from ekslab.kube.api.cel.failures import CelError
+from ekslab.kube.api.cel.library import patterns
 from ekslab.kube.api.errors import Cause
 from ekslab.kube.api.structural.formats import is_of_format
 
@@ -276,31 +276,15 @@ def _by_key(old: Any, wire: Json) -> dict[bytes, Any]:
     return {_key_of(item, keys): item for item in old}
 
 
-@lru_cache(maxsize=1024)
-def compiled_pattern(pattern: str) -> re.Pattern[str] | None:
-    """A pattern of Go's RE2 as Python's; None for one that neither understands."""
-    text = re.sub(r"\\z", r"\\Z", pattern)
-    for name, chars in _CLASSES.items():
-        text = text.replace(f"[:{name}:]", chars)
+def is_pattern(pattern: str) -> bool:
+    """Whether this is a regular expression of RE2."""
     try:
-        return re.compile(text, re.ASCII)
-    except (re.error, RecursionError, OverflowError):
-        return None
-
-
-_CLASSES: Final = {
-    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "digit": "0-9", "lower": "a-z", "upper": "A-Z",
-    "space": r"\t\n\v\f\r ", "xdigit": "0-9A-Fa-f", "word": "0-9A-Za-z_",
-}  # fmt: skip
+        patterns.compiled(pattern)
+    except CelError:
+        return False
+    return True
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Whether a pattern is found in a text; `$` is the very end, as in Go."""
-    compiled = compiled_pattern(pattern)
-    if compiled is None:
-        return False
-    found = compiled.search(value)
-    if found is None or not value.endswith("\n"):
-        return found is not None
-    strict = compiled_pattern(re.sub(r"(?<!\\)\$", r"\\Z", pattern))
-    return strict is not None and strict.search(value) is not None
+    """Whether a pattern is found in a text, in time that grows with the text as RE2's does."""
+    return is_pattern(pattern) and patterns.compiled(pattern).search(value) is not None

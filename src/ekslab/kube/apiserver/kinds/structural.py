@@ -11,7 +11,7 @@ from ekslab.kube.api.errors import Cause
 from ekslab.kube.api.objects import editable
 from ekslab.kube.api.structural.nodes import compile_node
 from ekslab.kube.api.structural.reading import prune
-from ekslab.kube.api.structural.values import check_value, compiled_pattern
+from ekslab.kube.api.structural.values import check_value, is_pattern
 from ekslab.kube.apiserver.kinds.field_errors import forbidden, invalid, not_supported, required
 
 Json = Mapping[str, Any]
@@ -107,7 +107,7 @@ def _check_supported(wire: Json, path: str, causes: list[Cause]) -> None:
         why = "additionalProperties cannot be set to false"
         causes.append(forbidden(f"{path}.additionalProperties", why))
     pattern = wire.get("pattern")
-    if pattern and compiled_pattern(pattern) is None:
+    if pattern and not is_pattern(pattern):
         why = "must be a valid regular expression, but isn't: error parsing regexp"
         causes.append(invalid(f"{path}.pattern", pattern, why))
 
